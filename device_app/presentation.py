@@ -1,0 +1,65 @@
+"""How items and times read on screen. No Kivy."""
+
+import re
+import zlib
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a window that shows its first frame needs no database
+    from pocketrec.catalogue import Item
+
+CATEGORIES_SHOWN = 3
+
+_INVERTED = re.compile(r"^(?P<rest>.+), (?P<article>The|A|An|Les|Le|La|L'|El|Das|Der|Die|Il)$")
+_WORD = re.compile(r"[^\W_]+")
+_ARTICLES = frozenset({"the", "a", "an", "of", "and", "le", "la", "les", "der", "die", "das", "el"})
+_CJK = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]")
+
+
+def shown_title(item: "Item") -> str:
+    """The title without its year (the facts say it) and with the article in front."""
+    title = item.title.strip()
+    if item.year is not None:
+        title = title.removesuffix(f"({item.year})").rstrip()
+    if match := _INVERTED.match(title):
+        article = match["article"]
+        title = f"{article}{'' if article.endswith(chr(39)) else ' '}{match['rest']}"
+    return title or item.item_id
+
+
+def facts(item: "Item") -> str:
+    """Year, creator and the first categories, those that are known."""
+    categories = [part.strip() for part in re.split(r"[,|;]", item.categories) if part.strip()]
+    parts = [
+        str(item.year) if item.year is not None else "",
+        item.creator.strip(),
+        ", ".join(categories[:CATEGORIES_SHOWN]),
+    ]
+    return "  ·  ".join(part for part in parts if part)
+
+
+def initials(title: str) -> str:
+    """One or two letters that stand for a poster: of the first words that carry meaning."""
+    if title and _CJK.match(title):
+        return title[0]
+    words = _WORD.findall(title)
+    telling = [word for word in words if word.lower() not in _ARTICLES] or words
+    return "".join(word[0].upper() for word in telling[:2])
+
+
+def tint(item_id: str, tints: int) -> int:
+    """A number below `tints` that an item keeps from run to run."""
+    return zlib.crc32(item_id.encode()) % tints
+
+
+def ago(timestamp: int, now: int) -> str:
+    """When something happened, as people say it. Unix seconds; a time to come is "just now"."""
+    seconds = max(0, now - timestamp)
+    for limit, unit, name in ((3600, 60, "minute"), (86400, 3600, "hour"), (604800, 86400, "day")):
+        if seconds < 60:
+            return "just now"
+        if seconds < limit:
+            count = seconds // unit
+            return f"{count} {name}{'s' if count > 1 else ''} ago"
+    then = datetime.fromtimestamp(timestamp)
+    return f"{then.day} {then:%B %Y}"

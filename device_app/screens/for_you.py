@@ -1,0 +1,122 @@
+"""For you: the picks as cards, each with its reason."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kivy.app import App
+from kivy.clock import Clock
+from kivy.properties import BooleanProperty
+from kivy.uix.widget import Widget
+
+from device_app.screens.page import Page
+from device_app.widgets.card import Card
+from device_app.widgets.notice import Notice
+
+if TYPE_CHECKING:
+    from device_app.session import Picks, Session
+
+REASONS_AT_ONCE = 6
+"""Explaining takes longer than ranking: a press on a button waits for so many reasons at most."""
+
+
+class ForYouPage(Page):
+    is_default = BooleanProperty(False)
+
+    def __init__(self, **kwargs: object) -> None:
+        self._picks: Picks | None = None
+        self._reasons: dict[str, str] = {}
+        self._fill = Clock.create_trigger(self._fill_list, -1)
+        super().__init__(**kwargs)
+
+    def on_kv_post(self, base_widget: Widget) -> None:
+        super().on_kv_post(base_widget)
+        self.list_view.bind(width=self._fill)
+        self.list_view.layout_manager.bind(cols=self._fill)
+
+    def load(self) -> None:
+        if self._picks is None:
+            self.present(self.skeleton)
+        self._ask(lambda session: session.picks())
+
+    def other_picks(self) -> None:
+        """The next picks of the ranking, from the top of the list."""
+        self._ask(lambda session: session.other_picks(), from_top=True)
+
+    def _ask(self, work: "Callable[[Session], Picks]", from_top: bool = False) -> None:
+        question = self.next_question()
+
+        def done(picks: "Picks") -> None:
+            if not self.is_overtaken(question):
+                self._show(picks, from_top)
+                self._explain(question)
+
+        App.get_running_app().ask(work, done, lambda error: self.present_error(error, self.load))
+
+    def _show(self, picks: "Picks", from_top: bool) -> None:
+        if self._picks is None or picks.history != self._picks.history:
+            self._reasons = {}
+        self._picks = picks
+        self.is_default = picks.is_default
+        likes = len(picks.history)
+        self.subtitle = (
+            "" if picks.is_default else f"From your {likes} like{'s' if likes > 1 else ''}"
+        )
+        if not picks.cards:
+            self.present(self._nothing_left())
+            return
+        self.present(self.list_view)
+        self._fill()
+        if from_top:
+            self.list_view.scroll_y = 1.0
+
+    def _nothing_left(self) -> Notice:
+        return self.notice.say(
+            "inbox",
+            "You have judged everything",
+            "The history lists what you said. Remove an entry to see its item here again.",
+            action="Open history",
+            press=lambda: setattr(App.get_running_app(), "page", "history"),
+        )
+
+    def _explain(self, question: int) -> None:
+        """Ask for the missing reasons, from the top, a few at a time."""
+        cards = self._picks.cards if self._picks and not self._picks.is_default else ()
+        ids = [card.item_id for card in cards if card.item_id not in self._reasons]
+        ids = ids[:REASONS_AT_ONCE]
+
+        def work(session: "Session") -> dict[str, str]:
+            return {item_id: session.reason(item_id) or "" for item_id in ids}
+
+        def done(reasons: dict[str, str]) -> None:
+            if not self.is_overtaken(question):
+                self._reasons.update(reasons)
+                self._fill()
+                self._explain(question)
+
+        if ids:
+            App.get_running_app().ask(work, done)
+
+    def _fill_list(self, *_: object) -> None:
+        width = self.cell_width
+        if self._picks is None or not width:
+            return
+        reason_line = not self._picks.is_default
+        columns = self.list_view.layout_manager.cols
+        cards = self._picks.cards
+        heights = [Card.height_for(card.title, width, reason_line) for card in cards]
+        self.list_view.data = [
+            {
+                "item_id": card.item_id,
+                "title": card.title,
+                "shown_title": Card.fit_title(card.title, width),
+                "facts": card.facts,
+                "initials": card.initials,
+                "reason": self._reasons.get(card.item_id, ""),
+                "reason_line": reason_line,
+                "opinion": card.opinion,
+                "saved": card.saved,
+                # Cards side by side are equally high.
+                "height": max(heights[i - i % columns : i - i % columns + columns]),
+            }
+            for i, card in enumerate(cards)
+        ]

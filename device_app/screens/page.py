@@ -1,0 +1,78 @@
+"""What the screens have in common: a head, and a body that shows one thing at a time."""
+
+from collections.abc import Callable
+
+from kivy.metrics import dp
+from kivy.properties import StringProperty
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.recycleview import RecycleView
+from kivy.uix.screenmanager import Screen
+from kivy.uix.widget import Widget
+
+from device_app.widgets.notice import Notice, Skeleton
+from pocketrec.errors import PocketRecError
+
+
+class PageHead(BoxLayout):
+    """Title and subtitle; what is put into it stands at the right."""
+
+    title = StringProperty()
+    subtitle = StringProperty()
+
+
+class Page(Screen):
+    """A screen that can be loading, empty, broken, or show its list.
+
+    A page is loaded when it comes into view and whenever what it shows has changed; an answer that
+    a later question has overtaken is dropped.
+    """
+
+    subtitle = StringProperty()
+
+    def __init__(self, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.notice = Notice()
+        self.skeleton = Skeleton()
+        self._asked = 0
+
+    def on_kv_post(self, base_widget: Widget) -> None:
+        self.body: Widget = self.ids.body.__self__
+        # An id is a weak reference: without this one a list out of view would be gone.
+        self.list_view: RecycleView = self.ids.list_view.__self__
+
+    def load(self) -> None:
+        """Ask for what the page shows now."""
+        raise NotImplementedError
+
+    def present(self, widget: Widget) -> None:
+        """Make `widget` the one thing in the body."""
+        if self.body.children != [widget]:
+            self.body.clear_widgets()
+            self.body.add_widget(widget)
+
+    def present_error(self, error: PocketRecError, retry: Callable[[], None]) -> None:
+        self.present(
+            self.notice.say(
+                "error",
+                "That did not work",
+                str(error),
+                tone="danger",
+                action="Try again",
+                press=retry,
+            )
+        )
+
+    @property
+    def cell_width(self) -> float:
+        """Pixels of one row or card of the list; 0 while the list is not laid out."""
+        grid = self.list_view.layout_manager
+        left, _, right, _ = grid.padding
+        room = self.list_view.width - left - right - grid.spacing[0] * (grid.cols - 1)
+        return room / grid.cols if room > dp(240) else 0.0
+
+    def next_question(self) -> int:
+        self._asked += 1
+        return self._asked
+
+    def is_overtaken(self, question: int) -> bool:
+        return question != self._asked

@@ -1,0 +1,95 @@
+"""Search: the catalogue, as one types."""
+
+from typing import TYPE_CHECKING
+
+from kivy.app import App
+from kivy.clock import Clock
+from kivy.uix.widget import Widget
+
+from device_app.screens.page import Page
+from device_app.widgets.rows import ResultRow
+
+if TYPE_CHECKING:
+    from device_app.session import Card
+
+DEBOUNCE_SECONDS = 0.15
+
+
+class SearchPage(Page):
+    def __init__(self, **kwargs: object) -> None:
+        self._cards: tuple[Card, ...] = ()
+        self._later = Clock.create_trigger(lambda _: self.load(), DEBOUNCE_SECONDS)
+        self._fill = Clock.create_trigger(self._fill_list, -1)
+        super().__init__(**kwargs)
+
+    def on_kv_post(self, base_widget: Widget) -> None:
+        super().on_kv_post(base_widget)
+        self._query = self.ids.query.__self__
+        self._query.bind(text=lambda *_: self._later())
+        self.list_view.bind(width=self._fill)
+        self.list_view.layout_manager.bind(cols=self._fill)
+
+    def focus(self) -> None:
+        self._query.focus = True
+
+    def clear(self) -> None:
+        self._query.text = ""
+        self._query.focus = True
+
+    def load(self) -> None:
+        question = self.next_question()
+        query = self._query.text.strip()
+        if not query:
+            self._show_hint()
+            return
+
+        def done(cards: "tuple[Card, ...]") -> None:
+            if not self.is_overtaken(question):
+                self._show(query, cards)
+
+        App.get_running_app().ask(
+            lambda session: session.search(query),
+            done,
+            lambda error: self.present_error(error, self.load),
+        )
+
+    def _show_hint(self) -> None:
+        self._cards = ()
+        self.present(
+            self.notice.say(
+                "search", "Find something you know", "What you like here shapes what you get."
+            )
+        )
+
+    def _show(self, query: str, cards: "tuple[Card, ...]") -> None:
+        if not cards:
+            self.present(
+                self.notice.say(
+                    "nothing_found",
+                    f"Nothing found for “{query}”",
+                    "Try fewer letters, or a word of the title, a category or a name.",
+                )
+            )
+            return
+        if [card.item_id for card in self._cards] != [card.item_id for card in cards]:
+            self.list_view.scroll_y = 1.0
+        self._cards = cards
+        self.present(self.list_view)
+        self._fill()
+
+    def _fill_list(self, *_: object) -> None:
+        width = self.cell_width
+        if not width:
+            return
+        self.list_view.data = [
+            {
+                "item_id": card.item_id,
+                "title": card.title,
+                "shown_title": ResultRow.fit_title(card.title, width),
+                "facts": card.facts,
+                "initials": card.initials,
+                "opinion": card.opinion,
+                "saved": card.saved,
+            }
+            for card in self._cards
+        ]

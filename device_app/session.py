@@ -1,0 +1,189 @@
+"""What the screens show and do: a recommender and a store put together. No Kivy, one thread."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from device_app.events import OPINIONS, Change, Event, Kind
+from device_app.presentation import ago, facts, initials, shown_title
+from device_app.store import Store
+from pocketrec.catalogue import Item
+from pocketrec.recommender import Recommender
+
+PICKS = 24
+RESULTS = 40
+
+
+@dataclass(frozen=True)
+class Card:
+    """An item as a screen shows it, with what the user said about it."""
+
+    item_id: str
+    title: str
+    facts: str
+    initials: str
+    description: str = ""
+    opinion: Kind | None = None
+    saved: bool = False
+
+
+@dataclass(frozen=True)
+class Picks:
+    """The list of "For you".
+
+    Attributes:
+        is_default: whether no like is known, so that these are the popular items.
+        history: ids of the likes that the list rests on, oldest first.
+    """
+
+    cards: tuple[Card, ...]
+    is_default: bool
+    history: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event as the history shows it."""
+
+    item_id: str
+    title: str
+    initials: str
+    kind: Kind
+    when: str
+
+
+@dataclass(frozen=True)
+class About:
+    """What the bundle is."""
+
+    name: str
+    items: int
+
+
+class Session:
+    """Everything a screen asks for; each answer follows from the store and the bundle alone."""
+
+    def __init__(self, recommender: Recommender, store: Store) -> None:
+        self._recommender = recommender
+        self._store = store
+        self._passed: set[str] = set()
+
+    @classmethod
+    def open(cls, bundle: Path, database: Path) -> Self:
+        """Open the bundle and its history.
+
+        Raises:
+            BundleError: from `Recommender.open`.
+            StoreError: from `Store.open`.
+        """
+        recommender = Recommender.open(bundle)
+        return cls(recommender, Store.open(database, recommender.manifest.data.name))
+
+    @property
+    def about(self) -> About:
+        return About(self._recommender.manifest.name, len(self._recommender.catalogue))
+
+    def picks(self) -> Picks:
+        """The best items the user has not judged, nor passed over by `other_picks`."""
+        likes = self._likes()
+        marks = self._marks()
+        judged = {item_id for item_id, (opinion, _) in marks.items() if opinion}
+        found = self._recommender.recommend(likes, PICKS, exclude=judged | self._passed)
+        if not found and self._passed:
+            self._passed.clear()
+            found = self._recommender.recommend(likes, PICKS, exclude=judged)
+        known = tuple(item_id for item_id in likes if item_id not in found.unknown)
+        return Picks(self._cards([pick.item_id for pick in found]), found.is_default, known)
+
+    def other_picks(self) -> Picks:
+        """The picks after the present ones; after the last of the catalogue, the first again."""
+        self._passed.update(card.item_id for card in self.picks().cards)
+        return self.picks()
+
+    def reason(self, item_id: str) -> str | None:
+        """The title of the like that speaks most for an item, None where none does."""
+        reasons = self._recommender.explain(self._likes(), item_id, k=1)
+        item = self._recommender.catalogue.get(reasons[0].item_id) if reasons else None
+        return shown_title(item) if item else None
+
+    def search(self, query: str) -> tuple[Card, ...]:
+        found = self._recommender.catalogue.search(query, limit=RESULTS) if query.strip() else []
+        return self._cards_of(found)
+
+    def history(self, kind: Kind | None = None) -> tuple[Entry, ...]:
+        """Events, newest first, all or of one kind."""
+        events = [event for event in self._store.events() if kind in (None, event.kind)]
+        titles = self._titles(events)
+        now = int(time.time())
+        entries = []
+        for event in events:
+            title = titles.get(event.item_id, event.item_id)
+            when = ago(event.timestamp, now)
+            entries.append(Entry(event.item_id, title, initials(title), event.kind, when))
+        return tuple(entries)
+
+    def mark(self, item_id: str, kind: Kind) -> Change:
+        """Say something about an item; saying it again takes it back. Durable on return.
+
+        Raises:
+            StoreError: nothing was written.
+        """
+        return self._store.record(item_id, kind) or self._store.withdraw(item_id, kind)
+
+    def withdraw(self, item_id: str, kind: Kind) -> Change:
+        """Raises: StoreError: nothing was removed."""
+        return self._store.withdraw(item_id, kind)
+
+    def undo(self, change: Change) -> None:
+        """Raises: StoreError: nothing was taken back."""
+        self._store.undo(change)
+
+    def title(self, item_id: str) -> str:
+        item = self._recommender.catalogue.get(item_id)
+        return shown_title(item) if item else item_id
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _likes(self) -> list[str]:
+        """Oldest first, as `Recommender.recommend` wants a history."""
+        return [event.item_id for event in reversed(self._store.events()) if event.kind == "like"]
+
+    def _marks(self) -> dict[str, tuple[Kind | None, bool]]:
+        """item_id -> (opinion, saved), for every item with an event."""
+        marks: dict[str, tuple[Kind | None, bool]] = {}
+        for event in self._store.events():
+            opinion, saved = marks.get(event.item_id, (None, False))
+            if event.kind in OPINIONS:
+                marks[event.item_id] = (event.kind, saved)
+            else:
+                marks[event.item_id] = (opinion, True)
+        return marks
+
+    def _titles(self, events: Iterable[Event]) -> dict[str, str]:
+        ids = list({event.item_id for event in events})
+        return {i.item_id: shown_title(i) for i in self._recommender.catalogue.get_many(ids)}
+
+    def _cards(self, ids: list[str]) -> tuple[Card, ...]:
+        return self._cards_of(self._recommender.catalogue.get_many(ids))
+
+    def _cards_of(self, items: Iterable[Item]) -> tuple[Card, ...]:
+        marks = self._marks()
+        cards = []
+        for item in items:
+            opinion, saved = marks.get(item.item_id, (None, False))
+            title = shown_title(item)
+            cards.append(
+                Card(
+                    item_id=item.item_id,
+                    title=title,
+                    facts=facts(item),
+                    initials=initials(title),
+                    description=item.description,
+                    opinion=opinion,
+                    saved=saved,
+                )
+            )
+        return tuple(cards)

@@ -1,0 +1,46 @@
+"""A recommended item: what it is, why it is here, and what the user can say about it."""
+
+from kivy.metrics import dp, sp
+from kivy.properties import BooleanProperty, StringProperty
+from kivy.uix.boxlayout import BoxLayout
+
+from device_app.widgets.basics import Surface
+from device_app.widgets.fitting import fitted, line_count, line_height
+
+TITLE_SIZE = 17
+BESIDE_TITLE = 14 + 84 + 16 + 14
+"""dp of a card's width that its title does not get: paddings, tile and gap."""
+
+
+class Card(Surface):
+    """Filled from `data` of a RecycleView, which reuses cards: no state of its own."""
+
+    item_id = StringProperty()
+    title = StringProperty()
+    shown_title = StringProperty()
+    facts = StringProperty()
+    initials = StringProperty()
+    reason = StringProperty()
+    reason_line = BooleanProperty(True)
+    opinion = StringProperty(None, allownone=True)
+    saved = BooleanProperty(False)
+
+    @staticmethod
+    def fit_title(title: str, card_width: float) -> str:
+        return fitted(title, TITLE_SIZE, card_width - dp(BESIDE_TITLE))
+
+    @staticmethod
+    def height_for(title: str, card_width: float, reason_line: bool) -> float:
+        """Pixels of a card of this width, with or without room for a reason."""
+        lines = line_count(title, TITLE_SIZE, card_width - dp(BESIDE_TITLE))
+        beside = dp(14 + 14 + 46 + 6) + sp(20 + 22 * reason_line)
+        return beside + line_height(title, TITLE_SIZE) * (1 + 1.05 * (lines - 1))
+
+
+class Opinions(BoxLayout):
+    """The four buttons under a card."""
+
+    item_id = StringProperty()
+    title = StringProperty()
+    opinion = StringProperty(None, allownone=True)
+    saved = BooleanProperty(False)

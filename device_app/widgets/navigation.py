@@ -1,0 +1,32 @@
+"""Ways between the screens: a bar at the bottom when narrow, a rail at the left when wide."""
+
+from kivy.properties import BooleanProperty, StringProperty
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.floatlayout import FloatLayout
+
+from device_app.widgets.basics import Hoverable
+
+
+class NavItem(ButtonBehavior, Hoverable, FloatLayout):
+    """Icon above name, a pill behind the icon of the present screen."""
+
+    icon = StringProperty()
+    text = StringProperty()
+    active = BooleanProperty(False)
+
+
+class RailItem(ButtonBehavior, Hoverable, BoxLayout):
+    """Icon beside name, a pill behind both."""
+
+    icon = StringProperty()
+    text = StringProperty()
+    active = BooleanProperty(False)
+
+
+class BottomBar(BoxLayout):
+    pass
+
+
+class Rail(BoxLayout):
+    pass

@@ -1,0 +1,1 @@
+"""The student: a few hundred kilobytes that rank as the teacher does."""

@@ -1,0 +1,38 @@
+"""Settings of the student, validated: unknown keys and impossible values are refused by name."""
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class StudentRecipe(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dimensions: PositiveInt = 64
+    layers: PositiveInt = 2
+    heads: PositiveInt = 2
+    dropout: float = Field(0.2, ge=0, lt=1)
+    item_dropout: float = Field(0.2, ge=0, lt=1)
+    """Dropout on the vectors that the item space is projected from."""
+    temperature: PositiveFloat = 15.0
+    """Start of the learned temperature that multiplies cosine logits."""
+    distillation: float = Field(0.8, ge=0, le=1)
+    """Share of logit distillation in the loss; the rest is cross-entropy on the chosen item."""
+    distillation_temperature: PositiveFloat = 1.0
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: float = Field(0.05, ge=0)
+    batch: PositiveInt = 256
+    """Windows a step."""
+    batch_places: PositiveInt = 2048
+    """Most places to predict a step: long histories make smaller batches."""
+    negatives: PositiveInt = 2048
+    """Sampled items in the loss where the catalogue holds more than four times as many."""
+    epochs: PositiveInt = 60
+    evaluate_every: PositiveInt = 2
+    patience: PositiveInt = 10
+    validation_users: PositiveInt = 4000
+    neighbours: PositiveInt = 20
+    """Entries an item in the neighbour table."""
+    vocabulary: PositiveInt = 8192
+    """Word pieces of the text encoder."""
+    tokens: PositiveInt = 64
+    """Word pieces read of an item text."""
+    text_epochs: PositiveInt = 40

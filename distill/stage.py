@@ -1,0 +1,216 @@
+"""The distill stage: the student, and the same student without a teacher, trained on what the teacher left."""
+
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+import torch
+from pydantic import ValidationError
+
+from distill.checkpoint import Student
+from distill.fusion import choose_settings, ranker
+from distill.recipe import StudentRecipe
+from distill.student import ItemTable, SequenceEncoder, TextEncoder
+from distill.text import tfidf_vectors, tokenize, train_text_encoder, train_tokenizer
+from distill.train import Teacher, Trained, train_sequence_encoder
+from pocketrec import metrics
+from pocketrec.artefact import TeacherArtefact
+from pocketrec.errors import UsageError
+from pocketrec.evaluation import rank_targets
+from pocketrec.ledger import Ledger
+from pocketrec.ranker import Ranker
+from pocketrec.run import Report, Run
+from pocketrec.splits import Cases, Indices
+
+Vectors = npt.NDArray[np.float32]
+
+TUNE_USERS = 3000
+TOKENIZER = "tokenizer.json"
+
+
+def run(run: Run, report: Report) -> None:
+    """Make ``RUN/student``: ``control`` (no teacher), ``holdout`` (measured) and ``final`` (from the final teacher).
+
+    Raises:
+        UsageError: the recipe has an unknown key or an impossible value.
+        RunError: the teacher's artefact is missing or damaged.
+    """
+    try:
+        recipe = StudentRecipe(**run.table("student"))
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise UsageError(
+            f"recipe, table [student]: {'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
+        ) from error
+    inputs = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/holdout")["fingerprint"]}
+    holdout = run.artefact("student/holdout", inputs, lambda f: _distill(run, recipe, f, report), report)
+    run.artefact("student/control", inputs, lambda f: _control(run, recipe, f, report), report)
+    ledger = Ledger.load(run.folder)
+    for stage, name in (("student_no_kd", "control"), ("student_fp32", "holdout")):
+        with np.load(run.folder / "student" / name / "ranks.npz") as ranks:
+            ledger.add(stage, ranks["test"], run.facts(f"student/{name}")["name"])
+    ledger.save(run.folder)
+    final = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/final")["fingerprint"], "chosen": holdout}
+    run.artefact("student/final", final, lambda f: _refit(run, recipe, holdout, f, report), report)
+
+
+def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dict[str, Any]:
+    """The student of the held-out teacher; everything is chosen on validation, test is read once."""
+    artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
+    split, seed = run.split, run.settings.seed
+    table = artefact.table.head(recipe.neighbours)
+    popularity = _popularity(split.train, len(artefact.item_vectors))
+    items, encoder, trained = _train(
+        run, recipe, artefact, artefact.item_vectors, popularity, Teacher(artefact), "student", None, report
+    )
+    vectors = _vectors(items)
+    length = artefact.windows.shape[1]
+    settings, _ = choose_settings(vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed))
+    train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER)
+    text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
+    Student(recipe, text, encoder, vectors, table, popularity, settings, folder / TOKENIZER).save(folder)
+    ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)
+    return {
+        "name": f"student, {recipe.dimensions} dimensions, {recipe.layers} layers",
+        "epochs": trained.epochs,
+        "seconds": round(trained.seconds, 1),
+        "settings": asdict(settings),
+        "text_cosine": cosine,
+        "summary": f"NDCG@10 {ndcg:.4f} after {trained.epochs} epochs; unseen texts land at cosine {cosine:.2f}",
+    }
+
+
+def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dict[str, Any]:
+    """The same student with nothing of the teacher: its own text statistics, cross-entropy, EASE without text."""
+    artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
+    split, seed = run.split, run.settings.seed
+    tokenizer = tokenizers.Tokenizer.from_file(str(run.folder / "student/holdout" / TOKENIZER))
+    tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
+    features = tfidf_vectors(tokens, tokenizer.get_vocab_size(), artefact.item_vectors.shape[1], seed)
+    popularity = _popularity(split.train, len(features))
+    items, encoder, trained = _train(run, recipe, artefact, features, popularity, None, "control", None, report)
+    vectors, table = _vectors(items), artefact.peer_table.head(recipe.neighbours)
+    length = artefact.windows.shape[1]
+    settings, _ = choose_settings(vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed))
+    ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)
+    return {
+        "name": "the same student without a teacher",
+        "epochs": trained.epochs,
+        "settings": asdict(settings),
+        "summary": f"without a teacher NDCG@10 {ndcg:.4f} after {trained.epochs} epochs",
+    }
+
+
+def _refit(
+    run: Run, recipe: StudentRecipe, chosen: dict[str, Any], folder: Path, report: Report
+) -> dict[str, Any]:
+    """The student of the final teacher, with the settings that the held-out one chose."""
+    artefact = TeacherArtefact.load(run.folder / "teacher/final")
+    before = Student.load(run.folder / "student/holdout")
+    shutil.copyfile(before.tokenizer, folder / TOKENIZER)
+    popularity = _popularity(run.dataset.sequences, len(artefact.item_vectors))
+    items, encoder, trained = _train(
+        run,
+        recipe,
+        artefact,
+        artefact.item_vectors,
+        popularity,
+        Teacher(artefact),
+        "final_student",
+        chosen["epochs"],
+        report,
+    )
+    text, cosine = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
+    Student(
+        recipe,
+        text,
+        encoder,
+        _vectors(items),
+        artefact.table.head(recipe.neighbours),
+        popularity,
+        before.settings,
+        folder / TOKENIZER,
+    ).save(folder)
+    return {"epochs": trained.epochs, "summary": f"the same from the final teacher, {trained.epochs} epochs"}
+
+
+def _train(
+    run: Run,
+    recipe: StudentRecipe,
+    artefact: TeacherArtefact,
+    features: Vectors,
+    popularity: Vectors,
+    teacher: Teacher | None,
+    step: str,
+    epochs: int | None,
+    report: Report,
+) -> tuple[ItemTable, SequenceEncoder, Trained]:
+    """Train item table and sequence encoder for ``step`` of the time budget; ``epochs`` fixes their number."""
+    torch.manual_seed(run.settings.seed)
+    items = ItemTable(features, popularity > 0, recipe)
+    encoder = SequenceEncoder(artefact.windows.shape[1], recipe)
+    title = "Distilling the sequence encoder" if teacher else "Training the same student without a teacher"
+    with report.task(title, 1.0) as advance:
+        trained = train_sequence_encoder(
+            items,
+            encoder,
+            artefact.windows,
+            teacher,
+            run.split.validation,
+            recipe,
+            run.settings.seed,
+            run.share(step),
+            epochs,
+            advance,
+        )
+    return items, encoder, trained
+
+
+def _distill_text(
+    run: Run,
+    recipe: StudentRecipe,
+    items: ItemTable,
+    folder: Path,
+    step: str,
+    start: TextEncoder | None,
+    report: Report,
+) -> tuple[TextEncoder, float]:
+    """A text encoder for the item space, from ``start`` or anew, and its cosine on held-out items."""
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
+    tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
+    torch.manual_seed(run.settings.seed)
+    text = start or TextEncoder(tokenizer.get_vocab_size(), recipe.dimensions)
+    with torch.no_grad():
+        target = items.from_features().numpy()
+    with report.task("Distilling the text encoder", 1.0) as advance:
+        cosine = train_text_encoder(text, tokens, target, recipe, run.settings.seed, run.share(step), advance)
+    return text, cosine
+
+
+def _popularity(train: list[Indices], items: int) -> Vectors:
+    return np.bincount(np.concatenate(train), minlength=items).astype(np.float32)
+
+
+def _vectors(items: ItemTable) -> Vectors:
+    with torch.no_grad():
+        return items.eval()().numpy()
+
+
+def _rank_test(scorer: Ranker, cases: Cases, folder: Path, report: Report) -> float:
+    """Rank the test targets as the device would, keep the ranks, and return NDCG@10."""
+    with report.task("Ranking the test items", len(cases)) as advance:
+        done = 0
+
+        def score(histories: list[Indices]) -> Vectors:
+            nonlocal done
+            done += len(histories)
+            advance(done)
+            return np.stack([scorer.scores(history) for history in histories])
+
+        ranks = rank_targets(score, cases)
+    np.savez_compressed(folder / "ranks.npz", test=ranks)
+    return float(metrics.ndcg_at(ranks, 10).mean())

@@ -1,0 +1,121 @@
+"""The student's two networks, written so that they export to ONNX as they stand."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distill.recipe import StudentRecipe
+
+
+class TextEncoder(nn.Module):
+    """Static token embeddings, averaged with learned token weights, then a small residual mixer; unit output.
+
+    Token 0 is padding. The weight of a token (its say in the mean) is learned, which replaces the fixed inverse
+    frequency weighting of Arora et al. 2017.
+    """
+
+    def __init__(self, vocabulary: int, dimensions: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(vocabulary, dimensions)
+        nn.init.normal_(self.embedding.weight, std=dimensions**-0.5)
+        self.importance = nn.Embedding(vocabulary, 1)
+        nn.init.zeros_(self.importance.weight)
+        self.expand = nn.Linear(dimensions, 2 * dimensions)
+        self.contract = nn.Linear(2 * dimensions, dimensions)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """int64 [B, T] -> float32 [B, d] unit rows; a text without tokens maps to one fixed vector."""
+        weight = self.importance(tokens).exp() * (tokens != 0).unsqueeze(-1)
+        mean = (self.embedding(tokens) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-6)
+        mixed = mean + self.contract(functional.gelu(self.expand(mean)))
+        return mixed / mixed.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block with plain operators, so that quantization sees each matrix product."""
+
+    def __init__(self, dimensions: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(dimensions)
+        self.query_key_value = nn.Linear(dimensions, 3 * dimensions)
+        self.output = nn.Linear(dimensions, dimensions)
+        self.feed_norm = nn.LayerNorm(dimensions)
+        self.expand = nn.Linear(dimensions, 2 * dimensions)
+        self.contract = nn.Linear(2 * dimensions, dimensions)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x float32 [B, S, d]; mask float32 [S, S] added to the attention logits."""
+        batch, steps, d = x.shape
+        q, k, v = (
+            part.reshape(batch, steps, self.heads, d // self.heads).transpose(1, 2)
+            for part in self.query_key_value(self.attention_norm(x)).chunk(3, dim=-1)
+        )
+        attention = (q @ k.transpose(-1, -2) * (d // self.heads) ** -0.5 + mask).softmax(dim=-1)
+        read = (self.dropout(attention) @ v).transpose(1, 2).reshape(batch, steps, d)
+        x = x + self.dropout(self.output(read))
+        return x + self.dropout(self.contract(functional.gelu(self.expand(self.feed_norm(x)))))
+
+
+class SequenceEncoder(nn.Module):
+    """Causal transformer over unit item vectors; position i of the output has read the first i items."""
+
+    def __init__(self, length: int, recipe: StudentRecipe) -> None:
+        super().__init__()
+        d = recipe.dimensions
+        self.start = nn.Parameter(torch.randn(d) * 0.02)
+        self.position = nn.Parameter(torch.randn(length + 1, d) * 0.02)
+        self.input_norm = nn.LayerNorm(d)
+        self.blocks = nn.ModuleList(Block(d, recipe.heads, recipe.dropout) for _ in range(recipe.layers))
+        self.output_norm = nn.LayerNorm(d)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(recipe.temperature)))
+
+    def forward(self, items: Tensor) -> Tensor:
+        """float32 [B, L, d] item vectors, oldest first -> float32 [B, L + 1, d], temperature folded in."""
+        d = items.shape[-1]
+        first = self.start.expand(items.shape[0], 1, d)
+        x = torch.cat([first, items], dim=1) * d**0.5
+        steps = x.shape[1]
+        x = self.input_norm(x + self.position[:steps])
+        mask = torch.full((steps, steps), -1e9, device=items.device).triu(1)
+        for block in self.blocks:
+            x = block(x, mask)
+        x = self.output_norm(x)
+        x = x / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
+        return x * self.log_temperature.exp().clamp(max=100.0)
+
+
+class ItemTable(nn.Module):
+    """The item space: fixed feature vectors, projected, plus an ID residual for the items that training knows.
+
+    An item without a training interaction keeps the residual 0: it is only ever a wrong answer in training, which
+    would push it away from everybody.
+    """
+
+    features: Tensor
+    warm: Tensor
+
+    def __init__(
+        self, features: npt.NDArray[np.float32], warm: npt.NDArray[np.bool_], recipe: StudentRecipe
+    ) -> None:
+        super().__init__()
+        self.register_buffer("features", torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32)))
+        self.register_buffer("warm", torch.from_numpy(warm.astype(np.float32))[:, None])
+        self.project = nn.Linear(features.shape[1], recipe.dimensions)
+        self.residual = nn.Embedding(len(features), recipe.dimensions)
+        nn.init.zeros_(self.residual.weight)
+        self.dropout = nn.Dropout(recipe.item_dropout)
+
+    def forward(self) -> Tensor:
+        """Unit item vectors, float32 [N, d]."""
+        residual = self.dropout(self.residual.weight * self.warm)
+        return functional.normalize(self.project(self.dropout(self.features)) + residual, dim=-1)
+
+    def from_features(self) -> Tensor:
+        """Unit vectors of the part that text decides, float32 [N, d]: what the text encoder learns."""
+        return functional.normalize(self.project(self.features), dim=-1)

@@ -1,0 +1,132 @@
+"""The text encoder of the student: a word-piece vocabulary and static embeddings in the item space."""
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import tokenizers
+import torch
+from scipy import sparse
+from tokenizers import models, normalizers, pre_tokenizers, trainers
+from torch import Tensor, nn
+
+from distill.recipe import StudentRecipe
+from distill.student import TextEncoder
+from pocketrec.files import atomic_write
+
+PADDING, UNKNOWN = "[PAD]", "[UNK]"
+
+
+def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> tokenizers.Tokenizer:
+    """A lower-cased WordPiece vocabulary of at most ``vocabulary`` pieces, saved as ``tokenizer.json``.
+
+    Training is not deterministic between processes: the file travels with the weights.
+    """
+    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=vocabulary, special_tokens=[PADDING, UNKNOWN], show_progress=False, limit_alphabet=1000
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    with atomic_write(path) as temporary:
+        tokenizer.save(str(temporary))
+    return tokenizer
+
+
+def tokenize(tokenizer: tokenizers.Tokenizer, texts: list[str], tokens: int) -> npt.NDArray[np.int64]:
+    """Token ids cut to ``tokens`` and padded with 0; int64 [N, T]."""
+    encoded = [encoding.ids[:tokens] for encoding in tokenizer.encode_batch_fast(texts)]
+    ids = np.zeros((len(encoded), max(1, *(len(e) for e in encoded))), dtype=np.int64)
+    for row, tokens_of_item in enumerate(encoded):
+        ids[row, : len(tokens_of_item)] = tokens_of_item
+    return ids
+
+
+def tfidf_vectors(
+    tokens: npt.NDArray[np.int64], vocabulary: int, dimensions: int, seed: int
+) -> npt.NDArray[np.float32]:
+    """Latent semantic vectors of the texts (Deerwester et al. 1990): what is known without a language model.
+
+    Args:
+        tokens: int64 [N, T], 0 = padding.
+
+    Returns:
+        float32 [N, d] unit rows, d at most ``dimensions``.
+    """
+    rows = np.repeat(np.arange(len(tokens)), (tokens > 0).sum(axis=1))
+    counts = sparse.csr_matrix(
+        (np.ones(len(rows), dtype=np.float32), (rows, tokens[tokens > 0])), shape=(len(tokens), vocabulary)
+    )
+    counts.sum_duplicates()
+    seen = np.bincount(counts.indices, minlength=vocabulary)
+    weighted = counts @ sparse.diags(np.log((1 + len(tokens)) / (1 + seen)).astype(np.float32))
+    torch.manual_seed(seed)
+    matrix = torch.sparse_csr_tensor(
+        torch.from_numpy(weighted.indptr), torch.from_numpy(weighted.indices), torch.from_numpy(weighted.data),
+        size=weighted.shape, check_invariants=False,
+    )  # fmt: skip
+    left, values, _ = torch.svd_lowrank(matrix, q=min(dimensions, *weighted.shape))
+    vectors: Tensor = nn.functional.normalize(left * values.sqrt(), dim=-1)
+    return vectors.numpy()
+
+
+def train_text_encoder(
+    encoder: TextEncoder,
+    tokens: npt.NDArray[np.int64],
+    target: npt.NDArray[np.float32],
+    recipe: StudentRecipe,
+    seed: int,
+    seconds: float | None = None,
+    progress: Callable[[float], None] = lambda done: None,
+) -> float:
+    """Teach ``encoder`` to put a text where the item space has its item; returns the cosine on held-out items.
+
+    The loss is 1 - cosine (embedding distillation) plus an in-batch contrast, which keeps near items apart where a
+    cosine alone would settle for the mean direction. Random token dropout stands for the texts it has not seen. A
+    twentieth of the items is held out, and the weights that place those best are kept.
+
+    Args:
+        tokens: int64 [N, T], 0 = padding.
+        target: float32 [N, d] unit rows, the part of the item space that text decides.
+    """
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(tokens))
+    held, taught = np.split(order, [max(1, len(order) // 20)]) if len(order) > 40 else (order, order)
+    ids, goal = torch.from_numpy(tokens), torch.from_numpy(target)
+    optimiser = torch.optim.AdamW(encoder.parameters(), lr=3e-3, weight_decay=0.01)
+    steps = recipe.text_epochs * math.ceil(len(taught) / 256)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 6e-3, total_steps=steps + 1)
+    started, best, best_state = time.monotonic(), -1.0, encoder.state_dict()
+    for epoch in range(recipe.text_epochs):
+        encoder.train()
+        for rows in np.array_split(generator.permutation(taught), math.ceil(len(taught) / 256)):
+            loss = _text_loss(encoder, ids[rows], goal[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        encoder.eval()
+        with torch.no_grad():
+            cosine = float((encoder(ids[held]) * goal[held]).sum(dim=-1).mean())
+        if cosine > best:
+            best, best_state = cosine, {k: v.clone() for k, v in encoder.state_dict().items()}
+        spent = time.monotonic() - started
+        progress(max((epoch + 1) / recipe.text_epochs, spent / seconds if seconds else 0.0))
+        if seconds is not None and spent > seconds:
+            break
+    encoder.load_state_dict(best_state)
+    encoder.eval()
+    return best
+
+
+def _text_loss(encoder: TextEncoder, tokens: Tensor, goal: Tensor) -> Tensor:
+    kept = tokens * (torch.rand(tokens.shape) > 0.1)
+    found = encoder(kept)
+    cosine = (found * goal).sum(dim=-1).mean()
+    contrast = nn.functional.cross_entropy(20 * found @ goal.T, torch.arange(len(goal)))
+    return 1 - cosine + 0.1 * contrast

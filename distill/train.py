@@ -1,0 +1,174 @@
+"""Training of the sequence encoder: cross-entropy on the next item beside logit distillation from the teacher."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from distill.recipe import StudentRecipe
+from distill.student import SequenceEncoder
+from pocketrec import metrics
+from pocketrec.artefact import TeacherArtefact
+from pocketrec.evaluation import rank_targets
+from pocketrec.sequences import PAD
+from pocketrec.splits import Cases, Indices
+
+
+class Teacher:
+    """The teacher's logits, recomputed from its artefact for any training place and any items."""
+
+    def __init__(self, artefact: TeacherArtefact) -> None:
+        self.items = torch.from_numpy(artefact.projected)
+        self.states = torch.from_numpy(artefact.states)
+        lengths = (artefact.windows != PAD).sum(axis=1)
+        self.starts = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]))
+
+    def logits(self, rows: Tensor, filled: Tensor, items: Tensor | None) -> Tensor:
+        """Logits of the filled places of windows ``rows``; float32 [P, N], or [P, M] for item indices ``items`` [M]."""
+        offsets = torch.arange(filled.shape[1]).expand_as(filled)
+        places = (self.starts[rows].unsqueeze(1) + offsets)[filled]
+        vectors = self.items if items is None else self.items[items]
+        return self.states[places].float() @ vectors.T
+
+
+def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """T^2 KL(teacher / T || student / T), averaged over rows (Hinton et al. 2015).
+
+    Args:
+        student, teacher: logits float32 [P, M] over the same items.
+        temperature: above 1 it spreads the teacher's mass over more items; the factor T^2 keeps gradients comparable.
+    """
+    target = (teacher / temperature).softmax(dim=-1)
+    found = (student / temperature).log_softmax(dim=-1)
+    return functional.kl_div(found, target, reduction="batchmean") * temperature**2
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training ended with: validation NDCG@10 of the kept weights, epochs and seconds."""
+
+    validation: float
+    epochs: int
+    seconds: float
+
+
+def train_sequence_encoder(
+    table: nn.Module,
+    encoder: SequenceEncoder,
+    windows: npt.NDArray[np.int32],
+    teacher: Teacher | None,
+    validation: Cases,
+    recipe: StudentRecipe,
+    seed: int,
+    seconds: float | None = None,
+    epochs: int | None = None,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Trained:
+    """Train ``table`` (module without input -> [N, d] unit items) and ``encoder`` together.
+
+    The weights of the best validation NDCG@10 are kept; with ``epochs`` given training runs that long and the last
+    ones are. Without a teacher the loss is cross-entropy alone.
+    """
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    both = nn.ModuleList([table, encoder])
+    optimiser = torch.optim.AdamW(
+        both.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+    )
+    cut = torch.from_numpy(windows.astype(np.int64))
+    length = windows.shape[1]
+    cases = validation.sample(recipe.validation_users, seed)
+    started = time.monotonic()
+    deadline = math.inf if seconds is None else started + seconds
+    total = epochs or recipe.epochs
+    best, best_epoch, best_state = -1.0, 0, None
+    steps = max(1, math.ceil(len(cut) / recipe.batch), math.ceil((windows != PAD).sum() / recipe.batch_places))
+    epoch = 0
+    while epoch < total and time.monotonic() < deadline:
+        both.train()
+        for done, chosen in enumerate(np.array_split(generator.permutation(len(cut)), steps)):
+            loss = _loss(table, encoder, cut, torch.from_numpy(chosen), teacher, recipe)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+            optimiser.step()
+            spent = time.monotonic() - started
+            progress(max((epoch + done / steps) / total, spent / seconds if seconds else 0.0))
+            if time.monotonic() > deadline:
+                break
+        both.eval()
+        epoch += 1
+        last = epoch == total or time.monotonic() > deadline
+        if epochs is None and (epoch % recipe.evaluate_every == 0 or last):
+            with torch.no_grad():
+                score = StudentScorer(table(), encoder, length)
+            ndcg = float(metrics.ndcg_at(rank_targets(score.logits, cases), 10).mean())
+            if ndcg > best:
+                best, best_epoch = ndcg, epoch
+                best_state = {name: value.clone() for name, value in both.state_dict().items()}
+            elif epoch - best_epoch >= recipe.patience:
+                break
+    if best_state is not None:
+        both.load_state_dict(best_state)
+    both.eval()
+    return Trained(best, best_epoch or epoch, time.monotonic() - started)
+
+
+def _loss(
+    table: nn.Module,
+    encoder: SequenceEncoder,
+    cut: Tensor,
+    rows: Tensor,
+    teacher: Teacher | None,
+    recipe: StudentRecipe,
+) -> Tensor:
+    items = table()
+    batch = cut[rows]
+    filled = batch != PAD
+    users = encoder(items[batch[:, :-1].clamp(min=0)])[filled]
+    targets = batch[filled]
+    if len(items) <= 4 * recipe.negatives:
+        logits = users @ items.T
+        hard = functional.cross_entropy(logits, targets)
+        soft = teacher.logits(rows, filled, None) if teacher else None
+    else:
+        drawn = torch.randint(len(items), (recipe.negatives,))
+        logits = users @ items[drawn].T
+        own = (users * items[targets]).sum(dim=-1, keepdim=True)
+        # The same correction as in the teacher: M uniform samples stand for the N - 1 other items.
+        others = logits + math.log((len(items) - 1) / recipe.negatives)
+        others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
+        hard = functional.cross_entropy(
+            torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)
+        )
+        soft = teacher.logits(rows, filled, drawn) if teacher else None
+    if soft is None:
+        return hard
+    kept = recipe.distillation
+    return kept * distillation_loss(logits, soft, recipe.distillation_temperature) + (1 - kept) * hard
+
+
+class StudentScorer:
+    """The student's sequence part in batches over torch, for choosing on validation; ``items`` float32 [N, d]."""
+
+    def __init__(self, items: Tensor, encoder: SequenceEncoder, length: int) -> None:
+        self.items = items
+        self.encoder = encoder.eval()
+        self.length = length
+
+    @torch.no_grad()
+    def logits(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
+        """float32 [B, N]."""
+        last = [h[-self.length :] for h in histories]
+        padded = torch.zeros((len(last), max(1, *(len(h) for h in last))), dtype=torch.int64)
+        for row, history in enumerate(last):
+            padded[row, : len(history)] = torch.from_numpy(history)
+        states = self.encoder(self.items[padded])
+        users = states[torch.arange(len(last)), torch.tensor([len(h) for h in last])]
+        return (users @ self.items.T).numpy()

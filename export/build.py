@@ -1,0 +1,164 @@
+"""A bundle from a student: graphs that passed the gate, item table, catalogue, card and manifest."""
+
+import shutil
+from dataclasses import dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from distill.checkpoint import Student
+from export.graphs import MINIMUM_RUNTIME, SEQUENCE, TEXT, export_fp32, quantize_int8
+from export.parity import FP32_TOLERANCE, Parity, check_graph, compare
+from pocketrec.bundle import LAYOUT, seal
+from pocketrec.catalogue import Catalogue, Item
+from pocketrec.columns import CATEGORIES, CREATOR, DESCRIPTION, ITEM_ID, TITLE, YEAR
+from pocketrec.data import Dataset
+from pocketrec.encoders import SequenceEncoder
+from pocketrec.engine import OnnxEngine
+from pocketrec.item_table import ItemTable
+from pocketrec.manifest import DataRecord, Manifest
+from pocketrec.ranker import Ranker
+from pocketrec.splits import Cases
+
+BUILT_WITH = ("pocketrec", "torch", "transformers", "onnx", "onnxruntime", "optimum", "numpy")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The graphs of a student and how they stood at the gate.
+
+    Attributes:
+        folder: where the graphs that ship stand.
+        fp32: the ranker on the full-precision graph and item table.
+        int8: the ranker on what ships.
+        parity: of ``int8`` against ``fp32``.
+        precision: graph file -> "int8", or "fp32" where int8 missed the gate.
+        differences: largest difference of each graph to the PyTorch module.
+    """
+
+    folder: Path
+    fp32: Ranker
+    int8: Ranker
+    parity: Parity
+    precision: dict[str, str]
+    differences: dict[str, float]
+
+
+def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
+    """Export, quantize and compare; the graphs that ship are left in ``scratch/graphs``.
+
+    Raises:
+        RunError: a full-precision graph is not what the student computes.
+    """
+    full, shipped = scratch / "fp32", scratch / "graphs"
+    full.mkdir()
+    shipped.mkdir()
+    export_fp32(student, full)
+    differences: dict[str, float] = {}
+    precision = {}
+    for graph in (TEXT, SEQUENCE):
+        differences[f"{graph.file} fp32"] = check_graph(student, full / graph.file, graph, FP32_TOLERANCE)
+        quantize_int8(full, shipped, graph)
+        differences[f"{graph.file} int8"] = check_graph(student, shipped / graph.file, graph, None)
+        precision[graph.file] = "int8"
+    fp32 = Ranker(
+        student.vectors, _encoder(full), student.table.neighbours, student.table.weights, student.settings
+    )
+    items = item_table(student, [str(index) for index in range(len(student.vectors))])
+    parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
+    if not parity.passed:
+        # The encoder is small in either precision: what misses the gate is not shipped.
+        shutil.copyfile(full / SEQUENCE.file, shipped / SEQUENCE.file)
+        precision[SEQUENCE.file] = "fp32"
+        parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
+    return Exported(shipped, fp32, int8, parity, precision, differences)
+
+
+def _encoder(folder: Path) -> SequenceEncoder:
+    return SequenceEncoder(OnnxEngine(folder / SEQUENCE.file))
+
+
+def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
+    return Ranker(
+        items.unit_vectors(), _encoder(graphs), items.neighbours, items.neighbour_weights(), student.settings
+    )
+
+
+def item_table(student: Student, item_ids: list[str]) -> ItemTable:
+    return ItemTable.quantized(
+        item_ids, student.vectors, student.table.neighbours, student.table.weights, student.popularity
+    )
+
+
+def write_bundle(
+    folder: Path,
+    exported: Exported,
+    student: Student,
+    dataset: Dataset,
+    teacher: str,
+    trained_on: str,
+    ledger: list[dict[str, Any]],
+) -> None:
+    """Fill ``folder`` with a sealed bundle."""
+    for graph in (TEXT, SEQUENCE):
+        shutil.copyfile(exported.folder / graph.file, folder / graph.file)
+    shutil.copyfile(student.tokenizer, folder / LAYOUT.tokenizer)
+    item_table(student, dataset.ids.ids).write(folder / LAYOUT.items)
+    Catalogue.write(folder / LAYOUT.catalogue, catalogue_items(dataset))
+    manifest = Manifest(
+        name=dataset.name,
+        created=date.today().isoformat(),
+        source_domains=(),
+        teacher=teacher,
+        trained_on=trained_on,
+        data=DataRecord(dataset.name, dataset.fingerprint),
+        ranker=student.settings,
+        ledger=tuple(ledger),
+        versions={name: version(name) for name in BUILT_WITH},
+        minimum_runtime=MINIMUM_RUNTIME,
+    )
+    (folder / LAYOUT.model_card).write_text(_model_card(manifest, exported), encoding="utf-8")
+    seal(folder, manifest)
+
+
+def catalogue_items(dataset: Dataset) -> list[Item]:
+    columns = dataset.items.select(ITEM_ID, TITLE, DESCRIPTION, CATEGORIES, CREATOR, YEAR)
+    return [
+        Item(item_id=i, title=t, description=d, categories=g, creator=c, year=y)
+        for i, t, d, g, c, y in columns.iter_rows()
+    ]
+
+
+def _model_card(manifest: Manifest, exported: Exported) -> str:
+    trained = {
+        "all": "every interaction of the data; the figures are of its twin that was trained without the test items",
+        "train": "the training part of the data, test items held out",
+    }[manifest.trained_on]
+    rows = "\n".join(
+        f"| {row['stage']} | {row['name']} | {row['recall@10']:.4f} | {row['ndcg@10']:.4f} "
+        f"| {row['ndcg@10_ci'][0]:.4f} to {row['ndcg@10_ci'][1]:.4f} |"
+        for row in manifest.ledger
+    )
+    precision = ", ".join(f"{file} {kind}" for file, kind in exported.precision.items())
+    change = exported.parity.ndcg_change
+    return f"""# {manifest.name}
+
+A PocketRec bundle: recommendations on the device, offline.
+
+- Teacher: {manifest.teacher}.
+- Trained on {trained}.
+- Graphs: {precision}; item vectors and neighbour table int8.
+- Parity: {exported.parity.top20_overlap:.1%} of the full-precision top 20 kept; NDCG@10 on validation changes by
+  {change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f}).
+- Terms: those of the data it was trained on.
+
+| stage | system | Recall@10 | NDCG@10 | 95 % interval |
+|---|---|---|---|---|
+{rows}
+
+Full ranking over the catalogue, history left out, the same test users in every row.
+
+What it does not know: items without text or interactions; tastes that no history shows. Popular items are favoured
+where the history says little.
+"""

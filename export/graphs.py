@@ -1,0 +1,89 @@
+"""The student's two networks as ONNX graphs, in full precision and as int8."""
+
+import logging
+import shutil
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from optimum.onnxruntime import ORTQuantizer
+from optimum.onnxruntime.configuration import AutoQuantizationConfig
+from torch import Tensor, nn
+
+from distill.checkpoint import Student
+from distill.student import SequenceEncoder
+from pocketrec.bundle import LAYOUT
+
+OPSET = 17
+MINIMUM_RUNTIME = "1.12"
+"""The first onnxruntime that runs opset 17."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A graph of the bundle: file name, input, output, and the names of the input's dimensions."""
+
+    file: str
+    input: str
+    output: str
+    axes: tuple[str, ...]
+
+
+TEXT = Graph(LAYOUT.text_encoder, "tokens", "vector", ("B", "T"))
+SEQUENCE = Graph(LAYOUT.sequence_encoder, "items", "user", ("B", "L"))
+
+
+class LastState(nn.Module):
+    """The user vector after the whole history: all that the device needs; float32 [B, L, d] -> [B, d]."""
+
+    def __init__(self, encoder: SequenceEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, items: Tensor) -> Tensor:
+        last: Tensor = self.encoder(items)[:, -1]
+        return last
+
+
+def export_fp32(student: Student, folder: Path) -> None:
+    """Write both graphs into ``folder``, batch and length dynamic."""
+    d = student.recipe.dimensions
+    tokens = torch.ones((2, 5), dtype=torch.int64)
+    _export(student.text, tokens, TEXT, folder)
+    _export(LastState(student.sequence), torch.randn(2, 3, d), SEQUENCE, folder)
+
+
+def _export(module: nn.Module, example: Tensor, graph: Graph, folder: Path) -> None:
+    dynamic = {graph.input: dict(enumerate(graph.axes)), graph.output: {0: graph.axes[0]}}
+    with warnings.catch_warnings():
+        # The tracer warns of Python ints and of its own deprecation; the parity gate checks what it wrote.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module.eval(),
+            (example,),
+            str(folder / graph.file),
+            input_names=[graph.input],
+            output_names=[graph.output],
+            dynamic_axes=dynamic,
+            opset_version=OPSET,
+            dynamo=False,
+        )
+
+
+def quantize_int8(source: Path, target: Path, graph: Graph) -> None:
+    """Dynamic int8: weights per output channel, activations at run time, embedding rows as 8-bit tables.
+
+    ``source`` and ``target`` are folders that hold the graph under its file name.
+    """
+    settings = AutoQuantizationConfig.avx2(is_static=False, per_channel=True)
+    if graph is TEXT:
+        settings.operators_to_quantize = [*settings.operators_to_quantize, "Gather"]
+    logging.getLogger("optimum").setLevel(logging.ERROR)
+    with tempfile.TemporaryDirectory() as scratch:
+        # The quantizer names its output itself and writes a settings file beside it.
+        quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.file)
+        quantizer.quantize(save_dir=scratch, quantization_config=settings, file_suffix="int8")
+        written = next(Path(scratch).glob("*int8.onnx"))
+        shutil.copyfile(written, target / graph.file)

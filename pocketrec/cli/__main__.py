@@ -1,0 +1,5 @@
+import sys
+
+from pocketrec.cli import main
+
+sys.exit(main())

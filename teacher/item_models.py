@@ -1,0 +1,128 @@
+"""Item-item models fitted with settings that validation chose."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from pocketrec.ranker import impute_rows
+from pocketrec.splits import Cases, Indices
+from teacher.fusion import validation_ndcg
+from teacher.neighbours import Weights, ease, ease_with_text, item_knn
+from teacher.recipe import TeacherRecipe
+from teacher.scorers import ItemItem, history_matrix, interaction_counts
+
+Fit = Callable[[sparse.csr_matrix, npt.NDArray[np.float32]], Weights]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Settings of an item-item model and the validation NDCG@10 they reached among the tuning items."""
+
+    kind: str
+    settings: dict[str, float]
+    decay: float
+    validation: float
+
+    def describe(self) -> str:
+        shown = ", ".join(f"{name} {value:g}" for name, value in self.settings.items())
+        return f"{self.kind} ({shown}{f', decay {self.decay:g}' if self.decay < 1 else ''})"
+
+
+FITS: dict[str, Callable[..., Weights]] = {
+    "ItemKNN": lambda x, v, neighbours, shrink: item_knn(x, int(neighbours), shrink),
+    "EASE": lambda x, v, ridge: ease(x, ridge),
+    "EASE with text": lambda x, v, text_weight, ridge: ease_with_text(x, v, text_weight, ridge),
+}
+
+
+TUNING_FITS = 26
+"""Closed forms that tuning fits with the default grids; scoring them takes about as long again."""
+
+
+def most_chosen(train: list[Indices], items: int, limit: int) -> Indices:
+    """The ``limit`` items with most training interactions, in catalogue order; int64 [H]."""
+    counts = interaction_counts(train, items)
+    return np.sort(np.argsort(-counts, kind="stable")[:limit])
+
+
+def affordable_items(seconds: float | None, fits: int, limit: int) -> int:
+    """Most items whose closed form can be fitted ``fits`` times in ``seconds``; the cost grows with their cube."""
+    if seconds is None:
+        return limit
+    size = 1500
+    started = time.monotonic()
+    ease(sparse.identity(size, dtype=np.float32, format="csr"), 1.0)
+    one = time.monotonic() - started
+    return int(np.clip(size * (seconds / fits / one) ** (1 / 3), 1000, limit))
+
+
+class Tuner:
+    """Chooses settings on validation cases among the most chosen items, one coordinate at a time."""
+
+    def __init__(
+        self,
+        train: list[Indices],
+        validation: Cases,
+        vectors: npt.NDArray[np.float32],
+        recipe: TeacherRecipe,
+        seed: int,
+        seconds: float | None,
+    ) -> None:
+        limit = affordable_items(seconds, fits=2 * TUNING_FITS, limit=recipe.tune_items)
+        self.head = most_chosen(train, len(vectors), limit)
+        place = np.full(len(vectors), -1, dtype=np.int64)
+        place[self.head] = np.arange(len(self.head))
+        self.interactions = history_matrix(train, len(vectors))[:, self.head]
+        self.vectors = vectors[self.head]
+        rows = np.flatnonzero(place[validation.targets] >= 0)
+        histories = [place[validation.histories[row]] for row in rows]
+        self.cases = Cases(
+            validation.users[rows], [h[h >= 0] for h in histories], place[validation.targets[rows]]
+        ).sample(recipe.tune_users, seed)
+
+    def choose(
+        self, kind: str, grid: dict[str, Sequence[float]], decays: Sequence[float] = (1.0,)
+    ) -> Chosen:
+        """The best of each coordinate in turn, starting from the middle of every other one."""
+        settings = {name: values[len(values) // 2] for name, values in grid.items()}
+        best: Chosen | None = None
+        for name, values in grid.items():
+            for value in values:
+                tried = {**settings, name: value}
+                weights = FITS[kind](self.interactions, self.vectors, **tried)
+                for decay in decays:
+                    scorer = ItemItem(kind, weights, np.arange(len(self.head)), len(self.head), decay)
+                    found = Chosen(kind, tried, decay, validation_ndcg(scorer, self.cases))
+                    if best is None or found.validation > best.validation:
+                        best = found
+            assert best is not None
+            settings = dict(best.settings)
+        assert best is not None
+        return best
+
+
+def fit(
+    chosen: Chosen, train: list[Indices], vectors: npt.NDArray[np.float32], limit: int, impute: bool = False
+) -> ItemItem:
+    """The chosen model on the ``limit`` most chosen items; ``impute`` scores the others through their text.
+
+    An item outside the head gets a column over its nearest head items (``pocketrec.ranker.impute_rows``).
+    """
+    items = len(vectors)
+    head = most_chosen(train, items, limit)
+    interactions = history_matrix(train, items)[:, head]
+    weights = FITS[chosen.kind](interactions, vectors[head], **chosen.settings)
+    model = ItemItem(chosen.describe(), weights, head, items, chosen.decay)
+    if len(head) == items or not impute:
+        return model
+    tail = np.setdiff1d(np.arange(items), head)
+    row_sum = float(model.table(20).weights[head].sum(axis=1).mean())
+    neighbours, imputed = impute_rows(vectors[tail], vectors[head], row_sum)
+    filled = neighbours >= 0
+    columns = np.broadcast_to(tail[:, None], neighbours.shape)[filled]
+    matrix = sparse.csr_matrix((imputed[filled], (neighbours[filled], columns)), shape=(len(head), items))
+    return replace(model, tail=matrix)

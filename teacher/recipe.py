@@ -1,0 +1,61 @@
+"""Settings of the teacher, validated: unknown keys and impossible values are refused by name."""
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SequenceRecipe(Strict):
+    dimensions: PositiveInt = 128
+    layers: PositiveInt = 2
+    heads: PositiveInt = 2
+    dropout: float = Field(0.5, ge=0, lt=1)
+    projection_dropout: float = Field(0.3, ge=0, lt=1)
+    """Dropout on the item vectors before their projection."""
+    temperature: PositiveFloat = 15.0
+    """Start of the learned temperature that multiplies cosine logits."""
+    id_embedding: bool = False
+    """Add a learned ID residual to the projected text vector."""
+    longest: PositiveInt = 50
+    """Most history items read; shorter where the data set's histories are."""
+    learning_rate: PositiveFloat = 2e-3
+    weight_decay: float = Field(0.05, ge=0)
+    batch: PositiveInt = 256
+    """Windows a step."""
+    batch_places: PositiveInt = 2048
+    """Most places to predict a step: long histories make smaller batches."""
+    negatives: PositiveInt = 2048
+    """Sampled negatives where the catalogue holds more than four times as many items."""
+    epochs: PositiveInt = 100
+    evaluate_every: PositiveInt = 2
+    patience: PositiveInt = 10
+    """Epochs without a better validation NDCG@10 before training stops."""
+    validation_users: PositiveInt = 4000
+
+
+class TeacherRecipe(Strict):
+    backbone: str = "smollm2"
+    """The language model: "smollm2", a folder in Hugging Face format, or a hub id."""
+    layer: PositiveInt | None = None
+    """Hidden layer to pool; the family's default when not given."""
+    max_tokens: PositiveInt = 96
+    dimensions: PositiveInt = 256
+    """Dimensions of the whitened item vectors."""
+    whitening: float = Field(0.25, ge=0, le=0.5)
+    """Power of the eigenvalues: .25 half-whitens, .5 whitens fully."""
+    knn_neighbours: tuple[PositiveFloat, ...] = (50, 100, 200, 1000)
+    knn_shrinks: tuple[float, ...] = (0, 10, 50, 100)
+    ridges: tuple[PositiveFloat, ...] = (20.0, 50.0, 100.0, 200.0, 400.0, 800.0)
+    text_weights: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0)
+    """Weight of the item-text similarity in the Gram matrix of EASE."""
+    decays: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
+    exact_items: PositiveInt = 16000
+    """Most items that closed forms invert exactly; the least chosen beyond it get imputed columns."""
+    tune_items: PositiveInt = 4000
+    """Item-item settings are chosen on this many of the most chosen items."""
+    tune_users: PositiveInt = 3000
+    neighbours: PositiveInt = 50
+    """Entries an item in the neighbour table that is handed to the student."""
+    sequence: SequenceRecipe = SequenceRecipe()

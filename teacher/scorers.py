@@ -1,0 +1,106 @@
+"""Scorers: everything that turns histories into a score for each item of the catalogue."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from pocketrec.artefact import NeighbourTable
+from pocketrec.splits import Indices
+
+Scores = npt.NDArray[np.float32]
+
+
+class Scorer(Protocol):
+    """Scores B histories (int64 [n] each, oldest first) over N items: float32 [B, N], higher is better."""
+
+    @property
+    def name(self) -> str: ...
+
+    def scores(self, histories: list[Indices]) -> Scores: ...
+
+
+def history_matrix(histories: list[Indices], items: int, decay: float = 1.0) -> sparse.csr_matrix:
+    """Histories as a sparse float32 [B, N]: decay**age where age is 0 for a history's newest item."""
+    lengths = np.array([len(h) for h in histories], dtype=np.int64)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    columns = np.concatenate([*histories, np.zeros(0, dtype=np.int64)]).astype(np.int64)
+    ages = np.repeat(starts[1:], lengths) - 1 - np.arange(starts[-1])
+    values = np.power(np.float32(decay), ages, dtype=np.float32)
+    return sparse.csr_matrix((values, columns, starts), shape=(len(histories), items))
+
+
+def interaction_counts(train: list[Indices], items: int) -> npt.NDArray[np.float32]:
+    """Training interactions of each item; float32 [N]."""
+    return np.bincount(np.concatenate([*train, np.zeros(0, np.int64)]), minlength=items).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Popularity:
+    """The same list for everybody: training interaction counts, float32 [N]."""
+
+    counts: npt.NDArray[np.float32]
+    name: str = "Popularity"
+
+    def scores(self, histories: list[Indices]) -> Scores:
+        return np.broadcast_to(self.counts, (len(histories), len(self.counts))).copy()
+
+
+@dataclass(frozen=True)
+class ItemItem:
+    """Sum over the history of decay**age times a row of an item-item matrix.
+
+    The matrix covers the ``head``, the items that closed forms can afford; the other items may be scored through
+    ``tail``, a sparse matrix.
+
+    Attributes:
+        weights: float32 [H, H]; row = history item, column = scored item, both in the order of ``head``.
+        head: int64 [H], item indices.
+        items: N, the size of the catalogue.
+        decay: how much an older history item counts beside the next newer one; 1 takes the history as a set.
+        tail: float32 sparse [H, N], columns of the items outside the head; None scores them 0.
+    """
+
+    name: str
+    weights: npt.NDArray[np.float32]
+    head: Indices
+    items: int
+    decay: float = 1.0
+    tail: sparse.csr_matrix | None = None
+
+    def scores(self, histories: list[Indices]) -> Scores:
+        read = history_matrix(histories, self.items, self.decay)[:, self.head]
+        scored = read @ self.weights
+        if len(self.head) == self.items and self.tail is None:
+            return np.asarray(scored)  # the head is the catalogue, in its own order
+        whole = np.zeros((len(histories), self.items), dtype=np.float32)
+        if self.tail is not None:
+            whole += (read @ self.tail).toarray()
+        whole[:, self.head] = scored
+        return whole
+
+    def table(self, k: int) -> NeighbourTable:
+        """The ``k`` strongest history items of each scored item."""
+        inner = NeighbourTable.from_matrix(self.weights, k)
+        width = inner.neighbours.shape[1]
+        neighbours = np.full((self.items, width), -1, dtype=np.int32)
+        weights = np.zeros((self.items, width), dtype=np.float32)
+        neighbours[self.head] = np.where(inner.neighbours >= 0, self.head[inner.neighbours], -1)
+        weights[self.head] = inner.weights
+        if self.tail is not None:
+            columns = self.tail.tocsc()
+            for item in np.flatnonzero(np.diff(columns.indptr)):
+                entries = slice(columns.indptr[item], columns.indptr[item + 1])
+                order = np.argsort(-columns.data[entries], kind="stable")[:width]
+                neighbours[item, : len(order)] = self.head[columns.indices[entries][order]]
+                weights[item, : len(order)] = columns.data[entries][order]
+        return NeighbourTable(neighbours, weights)
+
+
+def standardise(scores: Scores) -> Scores:
+    """z-scores of each row over the catalogue; a constant row becomes zeros; float32 [B, N]."""
+    centred = scores - scores.mean(axis=1, keepdims=True)
+    deviation = centred.std(axis=1, keepdims=True)
+    return np.divide(centred, deviation, out=np.zeros_like(centred), where=deviation > 0)

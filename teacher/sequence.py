@@ -1,0 +1,201 @@
+"""The teacher's sequence model: causal attention over frozen language-model item vectors."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pocketrec import metrics
+from pocketrec.evaluation import rank_targets
+from pocketrec.sequences import PAD, windows
+from pocketrec.splits import Cases, Indices
+from teacher.recipe import SequenceRecipe
+
+
+class SequenceModel(nn.Module):
+    """SASRec (Kang and McAuley 2018) whose item embedding is a projection of a text vector plus a learned ID residual.
+
+    Logits are cosines times a learned temperature, so that popular items gain nothing by the length of their vector.
+    """
+
+    vectors: Tensor
+
+    def __init__(self, vectors: npt.NDArray[np.float32], length: int, recipe: SequenceRecipe) -> None:
+        super().__init__()
+        d = recipe.dimensions
+        self.length = length
+        self.register_buffer("vectors", torch.from_numpy(vectors))
+        self.project = nn.Linear(vectors.shape[1], d)
+        self.residual = nn.Embedding(len(vectors), d) if recipe.id_embedding else None
+        if self.residual is not None:
+            nn.init.zeros_(self.residual.weight)
+        self.item_dropout = nn.Dropout(recipe.projection_dropout)
+        self.start = nn.Parameter(torch.randn(d) * 0.02)
+        self.position = nn.Parameter(torch.randn(length + 1, d) * 0.02)
+        self.input_norm = nn.LayerNorm(d)
+        layer = nn.TransformerEncoderLayer(
+            d, recipe.heads, 2 * d, recipe.dropout, "gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, recipe.layers, enable_nested_tensor=False)
+        self.output_norm = nn.LayerNorm(d)
+        self.log_temperature = nn.Parameter(torch.tensor(math.log(recipe.temperature)))
+
+    def items(self) -> Tensor:
+        """Unit item vectors in the model's space; float32 [N, d]."""
+        item = self.project(self.item_dropout(self.vectors))
+        if self.residual is not None:
+            item = item + self.item_dropout(self.residual.weight)
+        return functional.normalize(item, dim=-1)
+
+    def forward(self, histories: Tensor, items: Tensor) -> Tensor:
+        """Unit user vectors after 0, 1, ... L history items.
+
+        Args:
+            histories: int64 [B, L], right-padded with -1.
+            items: float32 [N, d], from ``items()``.
+
+        Returns:
+            float32 [B, L + 1, d]; position i has read the first i items.
+        """
+        d = items.shape[1]
+        embedded = items[histories.clamp(min=0)] * math.sqrt(d)
+        start = (self.start * math.sqrt(d)).expand(len(histories), 1, d)
+        x = torch.cat([start, embedded], dim=1) + self.position[: histories.shape[1] + 1]
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        x = self.layers(self.input_norm(x), mask=mask, is_causal=True)
+        return functional.normalize(self.output_norm(x), dim=-1)
+
+    @property
+    def temperature(self) -> Tensor:
+        return self.log_temperature.exp().clamp(max=100.0)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training ended with: validation NDCG@10 of the kept weights and how many epochs made them."""
+
+    validation: float
+    epochs: int
+    seconds: float
+
+
+def train(
+    model: SequenceModel,
+    sequences: list[Indices],
+    validation: Cases,
+    recipe: SequenceRecipe,
+    seed: int,
+    seconds: float | None = None,
+    epochs: int | None = None,
+    shuffle: bool = False,
+    progress: Callable[[float], None] = lambda done: None,
+) -> Trained:
+    """Train with cross-entropy over the catalogue and keep the weights of the best validation NDCG@10.
+
+    With ``epochs`` given nothing is chosen: training runs that long and the last weights stay. ``shuffle`` reads
+    histories as sets, in a new order each epoch. ``progress`` gets the share of the work that is done.
+    """
+    torch.manual_seed(seed)
+    generator = np.random.default_rng(seed)
+    optimiser = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+    )
+    started = time.monotonic()
+    deadline = math.inf if seconds is None else started + seconds
+    best, best_epoch, best_state = -1.0, 0, None
+    total = epochs or recipe.epochs
+    cases = validation.sample(recipe.validation_users, seed)
+    epoch = 0
+    while epoch < total and time.monotonic() < deadline:
+        model.train()
+        shown = [generator.permutation(s) for s in sequences] if shuffle else sequences
+        cut = windows(shown, model.length)
+        batches = np.array_split(generator.permutation(len(cut)), _batch_count(cut, recipe))
+        for done, rows in enumerate(batches):
+            loss = _loss(model, torch.from_numpy(cut[rows]), recipe.negatives)
+            optimiser.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimiser.step()
+            spent = time.monotonic() - started
+            progress(max((epoch + done / len(batches)) / total, spent / seconds if seconds else 0.0))
+            if time.monotonic() > deadline:
+                break
+        epoch += 1
+        last = epoch == total or time.monotonic() > deadline
+        if epochs is None and (epoch % recipe.evaluate_every == 0 or last):
+            ndcg = float(metrics.ndcg_at(rank_targets(SequenceScorer(model).logits, cases), 10).mean())
+            if ndcg > best:
+                best, best_epoch = ndcg, epoch
+                best_state = {name: value.clone() for name, value in model.state_dict().items()}
+            elif epoch - best_epoch >= recipe.patience:
+                break
+    if best_state is not None:
+        model.load_state_dict(best_state)
+    model.eval()
+    return Trained(best, best_epoch or epoch, time.monotonic() - started)
+
+
+def _batch_count(cut: Indices, recipe: SequenceRecipe) -> int:
+    """Batches of ``recipe.batch`` windows, or fewer where long histories fill them with more places to predict."""
+    places = int((cut != PAD).sum())
+    return max(1, math.ceil(len(cut) / recipe.batch), math.ceil(places / recipe.batch_places))
+
+
+def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:
+    """Cross-entropy of each next item; over the whole catalogue, or over uniform negatives with the logit corrected.
+
+    Sampled negatives stand for the catalogue: adding log((N - 1) / M) to each of the M logits makes the sampled sum
+    an unbiased estimate of the full one (Jean et al. 2015).
+    """
+    items = model.items()
+    filled = batch != PAD
+    users = model(batch[:, :-1], items)[filled]
+    targets = batch[filled]
+    scaled = users * model.temperature
+    if len(items) <= 4 * negatives:
+        return functional.cross_entropy(scaled @ items.T, targets)
+    drawn = torch.randint(len(items), (negatives,))
+    own = (scaled * items[targets]).sum(dim=-1, keepdim=True)
+    others = scaled @ items[drawn].T + math.log((len(items) - 1) / negatives)
+    others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
+    return functional.cross_entropy(
+        torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)
+    )
+
+
+class SequenceScorer:
+    """A trained sequence model as a scorer; item vectors are computed once."""
+
+    name = "Sequence"
+
+    def __init__(self, model: SequenceModel) -> None:
+        self.model = model.eval()
+        with torch.no_grad():
+            self.items = model.items()
+
+    @torch.no_grad()
+    def users(self, histories: list[Indices]) -> Tensor:
+        """User vectors with the temperature folded in; float32 [B, d]."""
+        last = [h[-self.model.length :] for h in histories]
+        padded = torch.full((len(last), max(1, *(len(h) for h in last))), PAD, dtype=torch.int64)
+        for row, history in enumerate(last):
+            padded[row, : len(history)] = torch.from_numpy(history)
+        states = self.model(padded, self.items)
+        read = torch.tensor([len(h) for h in last])
+        return states[torch.arange(len(last)), read] * self.model.temperature
+
+    @torch.no_grad()
+    def logits(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
+        return (self.users(histories) @ self.items.T).numpy()
+
+    def scores(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
+        """Square roots of the softmax probabilities: their z-scores mix best with a linear model's; [B, N]."""
+        logits = self.logits(histories)
+        return np.exp((logits - logits.max(axis=1, keepdims=True)) / 2)

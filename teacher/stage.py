@@ -1,0 +1,238 @@
+"""The teacher stage: item vectors, models on them, their fusion, and the artefact that the student learns from."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from pydantic import ValidationError
+
+from pocketrec import metrics
+from pocketrec.artefact import TeacherArtefact
+from pocketrec.errors import UsageError
+from pocketrec.evaluation import rank_targets
+from pocketrec.files import cache_folder
+from pocketrec.ledger import Ledger
+from pocketrec.run import Report, Run
+from pocketrec.sequences import PAD, window_length, windows
+from pocketrec.splits import Indices, Split, everything
+from teacher.backbone import load_backbone
+from teacher.encode import encode_items
+from teacher.fusion import Fused, choose_weight
+from teacher.item_models import Chosen, Tuner, affordable_items, fit
+from teacher.recipe import TeacherRecipe
+from teacher.scorers import ItemItem, Popularity, interaction_counts
+from teacher.sequence import SequenceModel, SequenceScorer, train
+from teacher.whitening import fit_whitening
+
+Vectors = npt.NDArray[np.float32]
+
+TEXT_MODEL = "EASE with text"
+PEERS = ("ItemKNN", "EASE")
+
+
+def run(run: Run, report: Report) -> None:
+    """Make ``RUN/teacher``: ``vectors``, ``holdout`` (measured) and ``final`` (fitted on everything).
+
+    Raises:
+        UsageError: the recipe has an unknown key or an impossible value.
+        DataError: the data cannot be read or has no user to evaluate.
+    """
+    try:
+        recipe = TeacherRecipe(**run.table("teacher"))
+    except ValidationError as error:
+        raise UsageError(f"recipe, table [teacher]: {_first(error)}") from error
+    settings = recipe.model_dump(mode="json")
+    encoding = {name: settings[name] for name in ("backbone", "layer", "max_tokens", "dimensions", "whitening")}
+    vectors = run.artefact("teacher/vectors", encoding, lambda folder: _encode(run, recipe, folder, report), report)
+    inputs = {"recipe": settings, "vectors": vectors["sha"]}
+    facts = run.artefact("teacher/holdout", inputs, lambda folder: _choose(run, recipe, folder, report), report)
+    ledger = Ledger(run.dataset.name, run.split.protocol, run.settings.seed)
+    with np.load(run.folder / "teacher/holdout/ranks.npz") as ranks:
+        for stage in ("popularity", "best_peer", "teacher"):
+            ledger.add(stage, ranks[stage], facts["names"][stage])
+    ledger.save(run.folder)
+    run.artefact(
+        "teacher/final", {**inputs, "chosen": facts}, lambda folder: _refit(run, recipe, facts, folder, report), report
+    )
+
+
+def _first(error: ValidationError) -> str:
+    found = error.errors()[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
+
+
+def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> dict[str, Any]:
+    texts = run.dataset.texts
+    backbone = load_backbone(recipe.backbone, recipe.layer)
+    counts = interaction_counts(run.dataset.sequences, len(texts))
+    with report.task(f"Reading {len(texts):,} item texts with {backbone.name}", len(texts)) as advance:
+        encoded = encode_items(
+            texts,
+            backbone,
+            cache_folder() / "vectors.sqlite",
+            run.share("encode"),
+            recipe.max_tokens,
+            np.argsort(-counts, kind="stable"),
+            lambda done, total: advance(done),
+        )
+    whitening = fit_whitening(encoded.vectors, recipe.dimensions, recipe.whitening)
+    whitening.save(folder / "whitening.safetensors")
+    vectors = whitening.apply(encoded.vectors)
+    np.save(folder / "vectors.npy", vectors)
+    read = int(encoded.encoded.sum())
+    return {
+        "backbone": backbone.name,
+        "fingerprint": backbone.fingerprint,
+        "encoded": read,
+        "sha": _hash(vectors),
+        "summary": f"{read:,} of {len(texts):,} item texts read by {backbone.name}, {vectors.shape[1]} dimensions",
+    }
+
+
+def _hash(array: Vectors) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
+
+
+def _load_vectors(run: Run) -> Vectors:
+    vectors: Vectors = np.load(run.folder / "teacher/vectors/vectors.npy")
+    return vectors
+
+
+def _sequences(split: Split) -> tuple[list[Indices], bool]:
+    """What the sequence model reads, and whether it must read it as sets because no order is known."""
+    ordered = [s[n:] for s, n in zip(split.train, split.unordered, strict=True)]
+    if any(len(s) for s in ordered):
+        return [s for s in ordered if len(s)], False
+    return [s for s in split.train if len(s)], True
+
+
+def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> dict[str, Any]:
+    """Fit on the training part, choose everything on validation, read test once."""
+    split, vectors, seed = run.split, _load_vectors(run), run.settings.seed
+    items = len(vectors)
+    chosen = _choose_item_models(run, recipe, vectors, report)
+    limit = affordable_items(run.share("closed_forms"), fits=2 * len(chosen), limit=min(items, recipe.exact_items))
+    with report.task(f"Fitting item-item models on {min(limit, items):,} items", len(chosen)) as advance:
+        models = {}
+        for kind, settings in chosen.items():
+            models[kind] = fit(settings, split.train, vectors, limit, impute=kind == TEXT_MODEL)
+            advance(len(models))
+    peer = max((chosen[kind] for kind in PEERS), key=lambda settings: settings.validation)
+
+    sequences, as_sets = _sequences(split)
+    model = SequenceModel(vectors, window_length(sequences, recipe.sequence.longest), recipe.sequence)
+    with report.task("Training the teacher's sequence model", 1.0) as advance:
+        trained = train(
+            model,
+            sequences,
+            split.validation,
+            recipe.sequence,
+            seed,
+            run.share("teacher"),
+            shuffle=as_sets,
+            progress=advance,
+        )
+    sequence = SequenceScorer(model)
+    tuning = split.validation.sample(recipe.tune_users, seed)
+    weight, validation = choose_weight(sequence, models[TEXT_MODEL], tuning)
+    fused = Fused(sequence, models[TEXT_MODEL], weight)
+    popularity = Popularity(interaction_counts(split.train, items))
+    with report.task("Ranking the test items", 3) as advance:
+        ranks = {}
+        for stage, scorer in (("popularity", popularity), ("best_peer", models[peer.kind]), ("teacher", fused)):
+            ranks[stage] = rank_targets(scorer.scores, split.test)
+            advance(len(ranks))
+    np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
+    _save(folder, vectors, sequence, sequences, models[TEXT_MODEL], models["EASE"], recipe.neighbours)
+    ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
+    return {
+        "names": {"popularity": popularity.name, "best_peer": peer.describe(), "teacher": fused.name},
+        "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
+        "exact_items": limit,
+        "length": model.length,
+        "epochs": trained.epochs,
+        "sequence_weight": weight,
+        "validation_ndcg@10": validation,
+        "summary": f"NDCG@10 {ndcg['teacher']:.4f}; best peer {ndcg['best_peer']:.4f}, {peer.describe()}",
+    }
+
+
+def _choose_item_models(
+    run: Run, recipe: TeacherRecipe, vectors: Vectors, report: Report
+) -> dict[str, Chosen]:
+    split = run.split
+    tuner = Tuner(
+        split.train, split.validation, vectors, recipe, run.settings.seed, run.share("tuning")
+    )
+    grids: dict[str, dict[str, Sequence[float]]] = {
+        "ItemKNN": {"neighbours": recipe.knn_neighbours, "shrink": recipe.knn_shrinks},
+        "EASE": {"ridge": recipe.ridges},
+        TEXT_MODEL: {"ridge": recipe.ridges, "text_weight": recipe.text_weights},
+    }
+    chosen = {}
+    with report.task("Choosing item-item settings on validation", len(grids)) as advance:
+        for kind, grid in grids.items():
+            chosen[kind] = tuner.choose(kind, grid, recipe.decays if kind == TEXT_MODEL else (1.0,))
+            advance(len(chosen))
+    return chosen
+
+
+def _save(
+    folder: Path,
+    vectors: Vectors,
+    sequence: SequenceScorer,
+    sequences: list[Indices],
+    text_model: ItemItem,
+    peer_model: ItemItem,
+    neighbours: int,
+) -> None:
+    cut = windows(sequences, sequence.model.length)
+    states = []
+    for start in range(0, len(cut), 256):
+        batch = torch.from_numpy(cut[start : start + 256])
+        with torch.no_grad():
+            users = sequence.model(batch[:, :-1], sequence.items)[batch != PAD] * sequence.model.temperature
+        states.append(users.numpy().astype(np.float16))
+    table, peer_table = text_model.table(neighbours), peer_model.table(neighbours)
+    TeacherArtefact(
+        vectors,
+        sequence.items.numpy(),
+        cut.astype(np.int32),
+        np.concatenate(states),
+        table.neighbours,
+        table.weights,
+        peer_table.neighbours,
+        peer_table.weights,
+    ).save(folder)
+
+
+def _refit(run: Run, recipe: TeacherRecipe, facts: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
+    """The chosen settings fitted on every interaction, for the bundle that ships."""
+    split, vectors, seed = everything(run.dataset), _load_vectors(run), run.settings.seed
+    models = {}
+    with report.task("Fitting item-item models on every interaction", 2) as advance:
+        for kind in (TEXT_MODEL, "EASE"):
+            settings = Chosen(**facts["item_models"][kind])
+            models[kind] = fit(settings, split.train, vectors, facts["exact_items"], impute=kind == TEXT_MODEL)
+            advance(len(models))
+    sequences, as_sets = _sequences(split)
+    model = SequenceModel(vectors, facts["length"], recipe.sequence)
+    with report.task("Training the sequence model on every interaction", 1.0) as advance:
+        trained = train(
+            model,
+            sequences,
+            split.validation,
+            recipe.sequence,
+            seed,
+            run.share("final_teacher"),
+            epochs=facts["epochs"],
+            shuffle=as_sets,
+            progress=advance,
+        )
+    _save(folder, vectors, SequenceScorer(model), sequences, models[TEXT_MODEL], models["EASE"], recipe.neighbours)
+    return {"epochs": trained.epochs, "summary": f"the same on every interaction, {trained.epochs} epochs"}

@@ -1,0 +1,41 @@
+"""Fixtures shared by all tests: a small real bundle, made without torch and without a download."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Test folders are no packages: this makes the builders beside this file importable.
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep unpacked bundles and vectors out of the user's cache."""
+    monkeypatch.setenv("POCKETREC_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a sealed bundle of 40 films, d = 8. Shared: do not write into it."""
+    from tiny_bundle import build_tiny_bundle
+
+    return build_tiny_bundle(tmp_path_factory.mktemp("bundle") / "tiny")
+
+
+@pytest.fixture
+def tiny_bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny bundle that a test may damage."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "tiny"))
+
+
+@pytest.fixture
+def tiny_bundle_zip(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """The tiny bundle as one .zip."""
+    from pocketrec.bundle import pack
+
+    pack(tiny_bundle, tmp_path / "tiny.zip")
+    return tmp_path / "tiny.zip"

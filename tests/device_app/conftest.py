@@ -1,0 +1,209 @@
+"""A window without a display: real OpenGL, real pixels, real clicks, real SQLite."""
+
+import ctypes
+import gc
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Kivy reads these once, when it is first imported.
+os.environ.pop("DISPLAY", None)
+os.environ.pop("WAYLAND_DISPLAY", None)
+os.environ.update(
+    SDL_VIDEODRIVER="offscreen",
+    KIVY_NO_ARGS="1",
+    KIVY_NO_FILELOG="1",
+    KIVY_NO_CONSOLELOG="1",
+    KIVY_USE_DEFAULTCONFIG="1",
+    KIVY_IMAGE="sdl2",
+    KIVY_CLIPBOARD="sdl2",
+    KIVY_HOME=tempfile.mkdtemp(prefix="kivy-"),
+)
+
+PATIENCE = 30.0
+
+
+def _opengl_missing() -> str | None:
+    for library in ("libGL.so.1", "libEGL.so.1"):
+        try:
+            ctypes.CDLL(library)
+        except OSError:
+            return f"{library} is missing: apt install libgl1 libegl1 libgl1-mesa-dri"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    missing = _opengl_missing()
+    if missing is None:
+        return
+    for item in items:
+        if item.get_closest_marker("ui") and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.skip(reason=missing))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test touches the user's history."""
+    monkeypatch.setenv("POCKETREC_HOME", str(tmp_path / "home"))
+
+
+class Driver:
+    """The app as a user has it: looks, taps, types."""
+
+    def __init__(self, bundle: Path, database: Path, size: tuple[int, int]) -> None:
+        from kivy.base import runTouchApp
+        from kivy.core.window import Window
+
+        from device_app.app import PocketRecApp
+
+        self.window = Window
+        Window.size = size
+        self.app = PocketRecApp(bundle, database)
+        self.app._run_prepare()
+        runTouchApp(embedded=True)
+        self.frames(2)
+
+    def frames(self, count: int = 1) -> None:
+        from kivy.base import EventLoop
+
+        for _ in range(count):
+            EventLoop.idle()
+
+    def until(self, what: Callable[[], Any]) -> Any:
+        """Draw frames until something holds; returns it."""
+        deadline = time.monotonic() + PATIENCE
+        while not (found := what()):
+            assert time.monotonic() < deadline, f"still waiting; the window shows {self.texts()}"
+            self.frames()
+            time.sleep(0.002)
+        self.frames(2)
+        return found
+
+    def ready(self) -> "Driver":
+        self.until(lambda: self.rows() and self.shown("Card"))
+        return self
+
+    def shown(self, kind: str, **attributes: object) -> list[Any]:
+        """Widgets of a class inside the window, in view, from the top."""
+        found = []
+        for widget in self.app.root.walk():
+            if type(widget).__name__ != kind or widget.disabled or not widget.get_root_window():
+                continue
+            x, y = widget.to_window(*widget.center)
+            inside = 0 < x < self.window.width and 0 < y < self.window.height
+            if inside and all(getattr(widget, k) == v for k, v in attributes.items()):
+                found.append(widget)
+        return sorted(found, key=lambda w: (-w.to_window(*w.center)[1], w.to_window(*w.center)[0]))
+
+    def texts(self) -> list[str]:
+        from kivy.uix.label import Label
+
+        return [w.text for w in self.app.root.walk() if isinstance(w, Label) and w.text.strip()]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """What the list of the present screen holds."""
+        return list(self.app._current.list_view.data)
+
+    def tap(self, widget: Any) -> None:
+        from kivy.tests.common import UnitTestTouch
+
+        touch = UnitTestTouch(*widget.to_window(*widget.center))
+        touch.touch_down()
+        self.frames()
+        touch.touch_up()
+        self.frames(2)
+
+    def press(self, kind: str, icon: str) -> dict[str, Any]:
+        """Tap a button of the first card or row in view; returns the row's data."""
+        row = self.shown(kind)[0]
+        data = next(r for r in self.rows() if r["item_id"] == row.item_id)
+        button = next(w for w in row.walk() if getattr(w, "icon", "") == icon and hasattr(w, "hint"))
+        self.tap(button)
+        return data
+
+    def go(self, page: str) -> None:
+        name = {"for_you": "For you", "search": "Search", "history": "History"}[page]
+        kind = "RailItem" if self.app.wide else "NavItem"
+        self.tap(self.shown(kind, text=name)[0])
+        self.until(lambda: self.app._screens.current == page)
+
+    def type(self, text: str) -> None:
+        self.app._current.focus()
+        self.frames()
+        for letter in text:
+            self.window.dispatch("on_textinput", letter)
+            self.frames()
+
+    @property
+    def snack(self) -> str:
+        snackbar = self.app._snackbar
+        return snackbar.text if snackbar.is_shown else ""
+
+    def pixels(self) -> "Pixels":
+        self.frames(2)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "window.png"
+            self.app.root.export_to_png(str(path))
+            return Pixels(path)
+
+    def close(self) -> None:
+        from kivy.base import stopTouchApp
+
+        self.app.stop()
+        stopTouchApp()
+        self.window.children.clear()
+        self.window.canvas.clear()
+        gc.collect()
+
+
+class Pixels:
+    """A picture of the window; positions count from the bottom left, as Kivy's do."""
+
+    def __init__(self, path: Path) -> None:
+        from kivy.core.image import Image
+
+        texture = Image(str(path), keep_data=True)
+        self._data = texture._data[0] if hasattr(texture, "_data") else texture.image._data[0]
+        self.width, self.height = self._data.width, self._data.height
+        self._bytes = bytes(self._data.data)
+        self._step = len(self._bytes) // (self.width * self.height)
+
+    def at(self, x: float, y: float) -> tuple[int, int, int]:
+        row = self.height - 1 - int(y)
+        start = (row * self.width + int(x)) * self._step
+        red, green, blue = self._bytes[start : start + 3]
+        return red, green, blue
+
+    def colours(self, widget: Any) -> set[tuple[int, int, int]]:
+        """The colours on a grid of points inside a widget."""
+        x, y = widget.to_window(widget.x, widget.y)
+        return {
+            self.at(x + widget.width * i / 24, y + widget.height * j / 24)
+            for i in range(1, 24)
+            for j in range(1, 24)
+        }
+
+
+@pytest.fixture
+def start(tiny_bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
+    """Opens the app over the tiny bundle, narrow unless told; closed after the test."""
+    drivers: list[Driver] = []
+
+    def open_app(
+        bundle: Path = tiny_bundle,
+        database: Path = tmp_path / "history.db",
+        size: tuple[int, int] = (420, 860),
+    ) -> Driver:
+        while drivers:
+            drivers.pop().close()
+        drivers.append(Driver(bundle, database, size))
+        return drivers[-1]
+
+    yield open_app
+    while drivers:
+        drivers.pop().close()

@@ -1,0 +1,223 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pocketrec.encoders import SequenceEncoder
+from pocketrec.errors import BundleError
+from pocketrec.ranker import Ranker, RankerSettings, impute_rows, top_k
+
+NOBODY = np.empty(0, dtype=np.int64)
+
+
+class FixedUser:
+    """An engine that answers every history with one user vector and remembers what it was given."""
+
+    name = "fixed"
+    inputs = ("items",)
+    outputs = ("user",)
+
+    def __init__(self, user):
+        self.user = np.array(user, dtype=np.float32)
+        self.seen = []
+
+    def run(self, inputs):
+        self.seen.append(inputs["items"])
+        return np.repeat(self.user[None], len(inputs["items"]), axis=0)
+
+
+SETTINGS = RankerSettings(max_length=20, sequence_weight=1.0, neighbour_weight=1.0, decay=0.5)
+# exp((logits - max) / 2) of the four items is 1, 1/2, 1/4, 1/4.
+VECTORS = np.log(np.array([[1.0], [1 / 4], [1 / 16], [1 / 16]], dtype=np.float32))
+NEIGHBOURS = np.array([[1, -1], [-1, -1], [1, 3], [-1, -1]], dtype=np.int32)
+WEIGHTS = np.array([[0.5, 0], [0, 0], [0.25, 0.75], [0, 0]], dtype=np.float32)
+
+# Mean 1/2, squared deviations 4/16, 0, 1/16, 1/16: variance 3/32.
+S = np.array([1 / 2, 0, -1 / 4, -1 / 4]) / np.sqrt(3 / 32)
+# History 1 (older, halved), 3: evidence 2/8, 0, 7/8, 0. In eighths: mean 9/4, variance (1 + 81 + 361 + 81) / 64.
+E = np.array([-1 / 4, -9 / 4, 19 / 4, -9 / 4]) / np.sqrt(524 / 64)
+
+
+def ranker(settings=SETTINGS, vectors=VECTORS, neighbours=NEIGHBOURS, weights=WEIGHTS, user=(1.0,)):
+    return Ranker(vectors, SequenceEncoder(FixedUser(user)), neighbours, weights, settings)
+
+
+def indices(*values):
+    return np.array(values, dtype=np.int64)
+
+
+def test_fused_scores_by_hand():
+    fused = replace(SETTINGS, sequence_weight=0.5, neighbour_weight=2.0)
+    scores = ranker(fused).scores(indices(1, 3))
+    assert scores.dtype == np.float32
+    assert scores == pytest.approx(0.5 * S + 2 * E, abs=1e-6)
+
+
+def test_each_scorer_alone_by_hand():
+    alone = replace(SETTINGS, neighbour_weight=0.0)
+    assert ranker(alone).scores(indices(1, 3)) == pytest.approx(S, abs=1e-6)
+    alone = replace(SETTINGS, sequence_weight=0.0)
+    assert ranker(alone).scores(indices(1, 3)) == pytest.approx(E, abs=1e-6)
+
+
+def test_the_order_of_the_history_sets_the_decay():
+    alone = replace(SETTINGS, sequence_weight=0.0)
+    # 3 is the older one now: evidence 1/2, 0, 1/4 + 3/8, 0. In eighths 4, 0, 5, 0.
+    expected = np.array([7 / 4, -9 / 4, 11 / 4, -9 / 4])
+    expected /= np.sqrt((expected**2).mean())
+    assert ranker(alone).scores(indices(3, 1)) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("history", [(), (0,), (2, 0)])
+def test_a_history_without_table_entries_is_scored_by_the_sequence_alone(history):
+    assert ranker().scores(indices(*history)) == pytest.approx(S, abs=1e-6)
+
+
+def test_equal_logits_count_as_nothing():
+    flat = ranker(vectors=np.full((4, 1), 0.3, dtype=np.float32))
+    assert flat.scores(indices(1, 3)) == pytest.approx(E, abs=1e-6)
+    assert flat.scores(indices(0)).tolist() == [0, 0, 0, 0]
+
+
+def test_equal_evidence_counts_as_nothing():
+    everyone = np.zeros((4, 1), dtype=np.int32)
+    same = np.full((4, 1), 0.1, dtype=np.float32)
+    scores = ranker(neighbours=everyone, weights=same).scores(indices(0))
+    assert scores == pytest.approx(S, abs=1e-6)
+
+
+def test_evidence_from_long_ago_still_ranks():
+    # 0.5 ** 140 squared is nothing in float32; the z-score of it is not.
+    many = 200
+    neighbours = np.full((many, 1), -1, dtype=np.int32)
+    neighbours[5] = 0
+    weights = np.full((many, 1), 0.7, dtype=np.float32)
+    vectors = np.ones((many, 1), dtype=np.float32)
+    scores = ranker(SETTINGS, vectors, neighbours, weights).scores(np.arange(140))
+    assert scores.argmax() == 5
+    assert scores[5] == pytest.approx(np.sqrt(many - 1), rel=1e-5)
+
+
+def test_the_encoder_sees_the_newest_items_oldest_first():
+    engine = FixedUser([1.0])
+    short = replace(SETTINGS, max_length=2)
+    Ranker(VECTORS, SequenceEncoder(engine), NEIGHBOURS, WEIGHTS, short).scores(indices(2, 0, 1))
+    assert engine.seen[0].shape == (1, 2, 1)
+    assert engine.seen[0].ravel().tolist() == VECTORS[[0, 1]].ravel().tolist()
+
+
+def test_an_encoder_that_answers_nan_is_an_error():
+    with pytest.raises(BundleError, match="finite"):
+        ranker(user=(np.nan,)).scores(indices(1))
+
+
+def test_an_encoder_of_another_width_is_an_error():
+    with pytest.raises(BundleError, match="expected 1 dimensions"):
+        ranker(user=(1.0, 2.0)).scores(indices(1))
+
+
+def test_scores_without_each_item_by_hand():
+    alone = replace(SETTINGS, sequence_weight=0.0)
+    # Without 1: only target 2, 3/4 -> z = (1 - 1/4) / sqrt(3/16). Without 3, item 1 is the newest: 1/2 and 1/4.
+    without_three = (1 / 4 - 3 / 16) / np.sqrt((1 / 4 + 1 / 16) / 4 - 9 / 256)
+    found = ranker(alone).without_each(indices(1, 3), indices(2, 1))
+    assert found[:, 0] == pytest.approx([np.sqrt(3), without_three], rel=1e-5)
+    assert found[0, 1] == pytest.approx(-np.sqrt(1 / 3), rel=1e-5)
+    assert ranker().without_each(NOBODY, indices(2, 1)).shape == (0, 2)
+
+
+def test_similarities_by_hand():
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], dtype=np.float32)
+    # Item 1 speaks for targets 0 (1/2) and 2 (1/4); nothing speaks for it.
+    cosines = np.array([0.6, 1.0, 0.8, -0.6])
+    table = np.array([0.5, 0, 0.25, 0])
+    expected = sum(0.5 * (x - x.mean()) / x.std() for x in (cosines, table))
+    assert ranker(vectors=vectors, user=(1, 0)).similarities(1) == pytest.approx(expected, abs=1e-6)
+    # 1 and 3 speak for item 2, which speaks for nothing.
+    cosines = np.array([0, 0.8, 1, 0])
+    table = np.array([0, 0.25, 0, 0.75])
+    expected = sum(0.5 * (x - x.mean()) / x.std() for x in (cosines, table))
+    assert ranker(vectors=vectors, user=(1, 0)).similarities(2) == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_item_outside_the_table_is_compared_by_cosine_alone():
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], dtype=np.float32)
+    empty = np.full((4, 2), -1, dtype=np.int32)
+    found = ranker(vectors=vectors, neighbours=empty, user=(1, 0)).similarities(1)
+    assert found == pytest.approx([0.6, 1.0, 0.8, -0.6])
+
+
+def test_imputed_rows_by_hand():
+    known = np.array([[1, 0], [0.6, 0.8], [-1, 0], [0.8, -0.6]], dtype=np.float32)
+    new = np.array([[1, 0], [0, -1]], dtype=np.float32)
+    neighbours, weights = impute_rows(new, known, known_row_sum_mean=3.0, k=3)
+    # Cosines 1, .6, -1, .8 -> fourth powers 1, .1296, 0, .4096; then 0, -.8, 0, .6: one neighbour takes all.
+    assert neighbours.dtype == np.int32
+    assert weights.dtype == np.float32
+    assert neighbours.tolist() == [[0, 3, 1], [3, -1, -1]]
+    assert weights[0] == pytest.approx(np.array([1, 0.4096, 0.1296]) * 3 / 1.5392)
+    assert weights[1] == pytest.approx([3, 0, 0])
+
+
+def test_many_rows_are_imputed_as_one_is():
+    rng = np.random.default_rng(0)
+    known = rng.standard_normal((50, 4)).astype(np.float32)
+    new = rng.standard_normal((150, 4)).astype(np.float32)
+    neighbours, weights = impute_rows(new, known, known_row_sum_mean=2.0, k=5)
+    for row in (0, 63, 64, 149):
+        alone = impute_rows(new[row : row + 1], known, known_row_sum_mean=2.0, k=5)
+        assert alone[0].tolist() == neighbours[row : row + 1].tolist()
+        assert alone[1] == pytest.approx(weights[row : row + 1], rel=1e-4)
+
+
+def test_a_catalogue_of_several_blocks_is_scored_whole():
+    # 3 x 2731 values: one row more than a block of 8192 holds.
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((2731, 3)).astype(np.float32)
+    empty = np.full((2731, 0), -1, dtype=np.int32)
+    found = ranker(
+        vectors=vectors, neighbours=empty, weights=empty.astype(np.float32), user=(1, 2, 3)
+    )
+    assert np.array_equal(found.vectors, vectors)
+    logits = vectors.astype(np.float64) @ [1, 2, 3]
+    sequence = np.exp((logits - logits.max()) / 2)
+    expected = (sequence - sequence.mean()) / sequence.std()
+    assert found.scores(indices(5)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_only_the_nearest_are_imputed():
+    known = np.array([[1, 0], [0.6, 0.8], [0.8, -0.6]], dtype=np.float32)
+    neighbours, weights = impute_rows(known[:1], known, known_row_sum_mean=1.0, k=2)
+    assert neighbours.tolist() == [[0, 2]]
+    assert weights.sum() == pytest.approx(1)
+
+
+def test_an_item_like_nothing_known_gets_an_empty_row():
+    known = np.array([[1, 0]], dtype=np.float32)
+    neighbours, weights = impute_rows(-known, known, known_row_sum_mean=1.0, k=2)
+    assert neighbours.tolist() == [[-1, -1]]
+    assert weights.tolist() == [[0, 0]]
+
+
+def test_top_k_breaks_ties_in_catalogue_order():
+    scores = np.array([1, 3, 2, 3, 2, 2], dtype=np.float32)
+    assert top_k(scores, 4, NOBODY).tolist() == [1, 3, 2, 4]
+    assert top_k(scores, 4, indices(1, 2)).tolist() == [3, 4, 5, 0]
+    assert top_k(scores, 99, indices(1)).tolist() == [3, 2, 4, 5, 0]
+    assert top_k(scores, 3, np.arange(6)).tolist() == []
+    assert scores.tolist() == [1, 3, 2, 3, 2, 2]
+
+
+@given(
+    st.lists(st.floats(-4, 4, width=16), min_size=1, max_size=40),
+    st.integers(1, 50),
+    st.data(),
+)
+def test_top_k_is_the_head_of_a_full_sort(values, k, data):
+    excluded = data.draw(st.lists(st.integers(0, len(values) - 1), max_size=len(values) + 2))
+    scores = np.array(values, dtype=np.float32)
+    left = [i for i in range(len(values)) if i not in excluded]
+    expected = sorted(left, key=lambda i: (-scores[i], i))[:k]
+    assert top_k(scores, k, indices(*excluded)).tolist() == expected
