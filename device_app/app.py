@@ -67,10 +67,10 @@ class PocketRecApp(App):
         self._bundle = bundle
         self._database = database
         self._preferences = preferences_path(database)
-        self._worker = Worker(lambda call: Clock.schedule_once(lambda _: call()))
+        self._worker = Worker(self._deliver)
+        self._stopped = False
         self._session: Session | None = None
         self._waiting: set[str] = set()
-        self._undo: Callable[[], None] | None = None
         self._pointer: basics.Pointer | None = None
 
     def load_kv(self, filename: str | None = None) -> bool:
@@ -105,6 +105,10 @@ class PocketRecApp(App):
 
     def on_stop(self) -> None:
         """Everything handed to the worker is written before the window is gone."""
+        if self._stopped:  # `stop` says it a second time
+            return
+        self._stopped = True
+        Window.unbind(on_flip=self._first_frame)
         Window.unbind(size=self._measure, on_keyboard=self._pressed_key)
         if self._pointer is not None:
             self._pointer.leave()
@@ -172,6 +176,10 @@ class PocketRecApp(App):
     @property
     def _snackbar(self) -> snackbar.Snackbar:
         return self.root.ids.snackbar
+
+    def _deliver(self, call: Callable[[], None]) -> None:
+        """Run `call` on the window's thread, unless the window is gone by then."""
+        Clock.schedule_once(lambda _: None if self._stopped else call())
 
     def _first_frame(self, *_: object) -> None:
         Window.unbind(on_flip=self._first_frame)

@@ -48,7 +48,8 @@ def _configure_kivy() -> None:
     os.environ.setdefault("KCFG_KIVY_EXIT_ON_ESCAPE", "0")
     # Red dots on a right click are Kivy's multi-touch simulation.
     os.environ.setdefault("KCFG_INPUT_MOUSE", "mouse,disable_multitouch")
-    os.environ.setdefault("KCFG_GRAPHICS_MULTISAMPLES", "4")
+    # Our shapes have soft edges of their own; multisampling would cost 30 MB and every frame time.
+    os.environ.setdefault("KCFG_GRAPHICS_MULTISAMPLES", "0")
     os.environ.setdefault("KCFG_GRAPHICS_WIDTH", "1180")
     os.environ.setdefault("KCFG_GRAPHICS_HEIGHT", "780")
     os.environ.setdefault("KCFG_GRAPHICS_MINIMUM_WIDTH", "360")

@@ -64,7 +64,9 @@ class Student:
             with np.load(folder / "items.npz") as arrays:
                 items = {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, KeyError) as error:
-            raise RunError(f"{folder}: expected a student checkpoint, found {error}; remove {folder}") from error
+            raise RunError(
+                f"{folder}: expected a student checkpoint, found {error}; remove {folder}"
+            ) from error
         text = TextEncoder(len(text_state["embedding.weight"]), recipe.dimensions)
         text.load_state_dict(text_state)
         sequence = SequenceEncoder(settings.max_length, recipe)

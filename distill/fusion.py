@@ -33,7 +33,10 @@ class TorchEngine:
 
 
 def ranker(
-    vectors: npt.NDArray[np.float32], encoder: SequenceEncoder, table: NeighbourTable, settings: RankerSettings
+    vectors: npt.NDArray[np.float32],
+    encoder: SequenceEncoder,
+    table: NeighbourTable,
+    settings: RankerSettings,
 ) -> Ranker:
     """The ranker that the device runs, over torch in full precision."""
     return Ranker(
@@ -55,7 +58,9 @@ def choose_settings(
 ) -> tuple[RankerSettings, float]:
     """The decay and weight (weights sum to 1) with the best NDCG@10 on ``cases``, and that NDCG@10."""
     scorer = StudentScorer(torch.from_numpy(vectors), encoder, length)
-    rankers = {d: ranker(vectors, encoder, table, RankerSettings(length, 0.0, 1.0, d)) for d in DECAYS}
+    rankers = {
+        d: ranker(vectors, encoder, table, RankerSettings(length, 0.0, 1.0, d)) for d in DECAYS
+    }
     ranks: dict[tuple[float, float], list[npt.NDArray[np.float64]]] = {}
     for start in range(0, len(cases), batch):
         histories = cases.histories[start : start + batch]
@@ -72,7 +77,9 @@ def choose_settings(
                     standardize(row, 1.0)
             for weight in WEIGHTS:
                 fused = weight * sequence + (1 - weight) * evidence
-                ranks.setdefault((decay, weight), []).append(metrics.ranks(fused, targets, histories))
+                ranks.setdefault((decay, weight), []).append(
+                    metrics.ranks(fused, targets, histories)
+                )
     ndcg = {key: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for key, r in ranks.items()}
     decay, weight = max(ndcg, key=lambda key: ndcg[key])
     return RankerSettings(length, weight, round(1 - weight, 1), decay), ndcg[decay, weight]

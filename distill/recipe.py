@@ -25,10 +25,10 @@ class StudentRecipe(BaseModel):
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 2048
     """Sampled items in the loss where the catalogue holds more than four times as many."""
-    epochs: PositiveInt = 60
+    epochs: PositiveInt = 30
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 10
-    validation_users: PositiveInt = 4000
+    validation_users: PositiveInt = 2000
     neighbours: PositiveInt = 20
     """Entries an item in the neighbour table."""
     vocabulary: PositiveInt = 8192

@@ -47,14 +47,20 @@ def run(run: Run, report: Report) -> None:
             f"recipe, table [student]: {'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
         ) from error
     inputs = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/holdout")["fingerprint"]}
-    holdout = run.artefact("student/holdout", inputs, lambda f: _distill(run, recipe, f, report), report)
+    holdout = run.artefact(
+        "student/holdout", inputs, lambda f: _distill(run, recipe, f, report), report
+    )
     run.artefact("student/control", inputs, lambda f: _control(run, recipe, f, report), report)
     ledger = Ledger.load(run.folder)
     for stage, name in (("student_no_kd", "control"), ("student_fp32", "holdout")):
         with np.load(run.folder / "student" / name / "ranks.npz") as ranks:
             ledger.add(stage, ranks["test"], run.facts(f"student/{name}")["name"])
     ledger.save(run.folder)
-    final = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/final")["fingerprint"], "chosen": holdout}
+    final = {
+        "recipe": recipe.model_dump(),
+        "teacher": run.facts("teacher/final")["fingerprint"],
+        "chosen": holdout,
+    }
     run.artefact("student/final", final, lambda f: _refit(run, recipe, holdout, f, report), report)
 
 
@@ -65,14 +71,26 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     table = artefact.table.head(recipe.neighbours)
     popularity = _popularity(split.train, len(artefact.item_vectors))
     items, encoder, trained = _train(
-        run, recipe, artefact, artefact.item_vectors, popularity, Teacher(artefact), "student", None, report
+        run,
+        recipe,
+        artefact,
+        artefact.item_vectors,
+        popularity,
+        Teacher(artefact),
+        "student",
+        None,
+        report,
     )
     vectors = _vectors(items)
     length = artefact.windows.shape[1]
-    settings, _ = choose_settings(vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed))
+    settings, _ = choose_settings(
+        vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed)
+    )
     train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER)
     text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
-    Student(recipe, text, encoder, vectors, table, popularity, settings, folder / TOKENIZER).save(folder)
+    Student(recipe, text, encoder, vectors, table, popularity, settings, folder / TOKENIZER).save(
+        folder
+    )
     ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)
     return {
         "name": f"student, {recipe.dimensions} dimensions, {recipe.layers} layers",
@@ -90,12 +108,18 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     split, seed = run.split, run.settings.seed
     tokenizer = tokenizers.Tokenizer.from_file(str(run.folder / "student/holdout" / TOKENIZER))
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
-    features = tfidf_vectors(tokens, tokenizer.get_vocab_size(), artefact.item_vectors.shape[1], seed)
+    features = tfidf_vectors(
+        tokens, tokenizer.get_vocab_size(), artefact.item_vectors.shape[1], seed
+    )
     popularity = _popularity(split.train, len(features))
-    items, encoder, trained = _train(run, recipe, artefact, features, popularity, None, "control", None, report)
+    items, encoder, trained = _train(
+        run, recipe, artefact, features, popularity, None, "control", None, report
+    )
     vectors, table = _vectors(items), artefact.peer_table.head(recipe.neighbours)
     length = artefact.windows.shape[1]
-    settings, _ = choose_settings(vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed))
+    settings, _ = choose_settings(
+        vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed)
+    )
     ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)
     return {
         "name": "the same student without a teacher",
@@ -124,7 +148,7 @@ def _refit(
         chosen["epochs"],
         report,
     )
-    text, cosine = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
+    text, _ = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
     Student(
         recipe,
         text,
@@ -135,7 +159,10 @@ def _refit(
         before.settings,
         folder / TOKENIZER,
     ).save(folder)
-    return {"epochs": trained.epochs, "summary": f"the same from the final teacher, {trained.epochs} epochs"}
+    return {
+        "epochs": trained.epochs,
+        "summary": f"the same from the final teacher, {trained.epochs} epochs",
+    }
 
 
 def _train(
@@ -153,7 +180,11 @@ def _train(
     torch.manual_seed(run.settings.seed)
     items = ItemTable(features, popularity > 0, recipe)
     encoder = SequenceEncoder(artefact.windows.shape[1], recipe)
-    title = "Distilling the sequence encoder" if teacher else "Training the same student without a teacher"
+    title = (
+        "Distilling the sequence encoder"
+        if teacher
+        else "Training the same student without a teacher"
+    )
     with report.task(title, 1.0) as advance:
         trained = train_sequence_encoder(
             items,
@@ -187,7 +218,9 @@ def _distill_text(
     with torch.no_grad():
         target = items.from_features().numpy()
     with report.task("Distilling the text encoder", 1.0) as advance:
-        cosine = train_text_encoder(text, tokens, target, recipe, run.settings.seed, run.share(step), advance)
+        cosine = train_text_encoder(
+            text, tokens, target, recipe, run.settings.seed, run.share(step), advance
+        )
     return text, cosine
 
 

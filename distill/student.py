@@ -71,7 +71,9 @@ class SequenceEncoder(nn.Module):
         self.start = nn.Parameter(torch.randn(d) * 0.02)
         self.position = nn.Parameter(torch.randn(length + 1, d) * 0.02)
         self.input_norm = nn.LayerNorm(d)
-        self.blocks = nn.ModuleList(Block(d, recipe.heads, recipe.dropout) for _ in range(recipe.layers))
+        self.blocks = nn.ModuleList(
+            Block(d, recipe.heads, recipe.dropout) for _ in range(recipe.layers)
+        )
         self.output_norm = nn.LayerNorm(d)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(recipe.temperature)))
 
@@ -104,7 +106,9 @@ class ItemTable(nn.Module):
         self, features: npt.NDArray[np.float32], warm: npt.NDArray[np.bool_], recipe: StudentRecipe
     ) -> None:
         super().__init__()
-        self.register_buffer("features", torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32)))
+        self.register_buffer(
+            "features", torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
+        )
         self.register_buffer("warm", torch.from_numpy(warm.astype(np.float32))[:, None])
         self.project = nn.Linear(features.shape[1], recipe.dimensions)
         self.residual = nn.Embedding(len(features), recipe.dimensions)

@@ -29,7 +29,10 @@ def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> tokenizers
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary, special_tokens=[PADDING, UNKNOWN], show_progress=False, limit_alphabet=1000
+        vocab_size=vocabulary,
+        special_tokens=[PADDING, UNKNOWN],
+        show_progress=False,
+        limit_alphabet=1000,
     )
     tokenizer.train_from_iterator(texts, trainer)
     with atomic_write(path) as temporary:
@@ -37,7 +40,9 @@ def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> tokenizers
     return tokenizer
 
 
-def tokenize(tokenizer: tokenizers.Tokenizer, texts: list[str], tokens: int) -> npt.NDArray[np.int64]:
+def tokenize(
+    tokenizer: tokenizers.Tokenizer, texts: list[str], tokens: int
+) -> npt.NDArray[np.int64]:
     """Token ids cut to ``tokens`` and padded with 0; int64 [N, T]."""
     encoded = [encoding.ids[:tokens] for encoding in tokenizer.encode_batch_fast(texts)]
     ids = np.zeros((len(encoded), max(1, *(len(e) for e in encoded))), dtype=np.int64)
@@ -59,7 +64,8 @@ def tfidf_vectors(
     """
     rows = np.repeat(np.arange(len(tokens)), (tokens > 0).sum(axis=1))
     counts = sparse.csr_matrix(
-        (np.ones(len(rows), dtype=np.float32), (rows, tokens[tokens > 0])), shape=(len(tokens), vocabulary)
+        (np.ones(len(rows), dtype=np.float32), (rows, tokens[tokens > 0])),
+        shape=(len(tokens), vocabulary),
     )
     counts.sum_duplicates()
     seen = np.bincount(counts.indices, minlength=vocabulary)
@@ -96,7 +102,9 @@ def train_text_encoder(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     order = generator.permutation(len(tokens))
-    held, taught = np.split(order, [max(1, len(order) // 20)]) if len(order) > 40 else (order, order)
+    held, taught = (
+        np.split(order, [max(1, len(order) // 20)]) if len(order) > 40 else (order, order)
+    )
     ids, goal = torch.from_numpy(tokens), torch.from_numpy(target)
     optimiser = torch.optim.AdamW(encoder.parameters(), lr=3e-3, weight_decay=0.01)
     steps = recipe.text_epochs * math.ceil(len(taught) / 256)

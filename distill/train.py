@@ -16,6 +16,7 @@ from distill.student import SequenceEncoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
+from pocketrec.schedule import warmup_cosine
 from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 
@@ -79,27 +80,37 @@ def train_sequence_encoder(
     generator = np.random.default_rng(seed)
     both = nn.ModuleList([table, encoder])
     optimiser = torch.optim.AdamW(
-        both.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        both.parameters(),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=(0.9, 0.98),
     )
     cut = torch.from_numpy(windows.astype(np.int64))
     length = windows.shape[1]
     cases = validation.sample(recipe.validation_users, seed)
     started = time.monotonic()
     deadline = math.inf if seconds is None else started + seconds
-    total = epochs or recipe.epochs
+    total = recipe.epochs if epochs is None else epochs
     best, best_epoch, best_state = -1.0, 0, None
-    steps = max(1, math.ceil(len(cut) / recipe.batch), math.ceil((windows != PAD).sum() / recipe.batch_places))
+    steps = max(
+        1,
+        math.ceil(len(cut) / recipe.batch),
+        math.ceil((windows != PAD).sum() / recipe.batch_places),
+    )
     epoch = 0
     while epoch < total and time.monotonic() < deadline:
         both.train()
         for done, chosen in enumerate(np.array_split(generator.permutation(len(cut)), steps)):
+            spent = time.monotonic() - started
+            share = max((epoch + done / steps) / total, spent / seconds if seconds else 0.0)
+            progress(share)
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * warmup_cosine(share)
             loss = _loss(table, encoder, cut, torch.from_numpy(chosen), teacher, recipe)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(both.parameters(), 1.0)
             optimiser.step()
-            spent = time.monotonic() - started
-            progress(max((epoch + done / steps) / total, spent / seconds if seconds else 0.0))
             if time.monotonic() > deadline:
                 break
         both.eval()
@@ -141,8 +152,8 @@ def _loss(
         drawn = torch.randint(len(items), (recipe.negatives,))
         logits = users @ items[drawn].T
         own = (users * items[targets]).sum(dim=-1, keepdim=True)
-        # The same correction as in the teacher: M uniform samples stand for the N - 1 other items.
-        others = logits + math.log((len(items) - 1) / recipe.negatives)
+        # The same correction as in the teacher: M uniform draws stand for all N items, less those of the target.
+        others = logits + math.log(len(items) / recipe.negatives)
         others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
         hard = functional.cross_entropy(
             torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)
@@ -151,7 +162,9 @@ def _loss(
     if soft is None:
         return hard
     kept = recipe.distillation
-    return kept * distillation_loss(logits, soft, recipe.distillation_temperature) + (1 - kept) * hard
+    return (
+        kept * distillation_loss(logits, soft, recipe.distillation_temperature) + (1 - kept) * hard
+    )
 
 
 class StudentScorer:

@@ -58,12 +58,18 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
     differences: dict[str, float] = {}
     precision = {}
     for graph in (TEXT, SEQUENCE):
-        differences[f"{graph.file} fp32"] = check_graph(student, full / graph.file, graph, FP32_TOLERANCE)
+        differences[f"{graph.file} fp32"] = check_graph(
+            student, full / graph.file, graph, FP32_TOLERANCE
+        )
         quantize_int8(full, shipped, graph)
         differences[f"{graph.file} int8"] = check_graph(student, shipped / graph.file, graph, None)
         precision[graph.file] = "int8"
     fp32 = Ranker(
-        student.vectors, _encoder(full), student.table.neighbours, student.table.weights, student.settings
+        student.vectors,
+        _encoder(full),
+        student.table.neighbours,
+        student.table.weights,
+        student.settings,
     )
     items = item_table(student, [str(index) for index in range(len(student.vectors))])
     parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
@@ -81,13 +87,21 @@ def _encoder(folder: Path) -> SequenceEncoder:
 
 def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
     return Ranker(
-        items.unit_vectors(), _encoder(graphs), items.neighbours, items.neighbour_weights(), student.settings
+        items.unit_vectors(),
+        _encoder(graphs),
+        items.neighbours,
+        items.neighbour_weights(),
+        student.settings,
     )
 
 
 def item_table(student: Student, item_ids: list[str]) -> ItemTable:
     return ItemTable.quantized(
-        item_ids, student.vectors, student.table.neighbours, student.table.weights, student.popularity
+        item_ids,
+        student.vectors,
+        student.table.neighbours,
+        student.table.weights,
+        student.popularity,
     )
 
 

@@ -54,7 +54,9 @@ def check_graph(student: Student, path: Path, graph: Graph, tolerance: float | N
     """
     engine = OnnxEngine(path)
     if engine.inputs != (graph.input,) or engine.outputs != (graph.output,):
-        raise RunError(f"{path}: expected {graph.input} -> {graph.output}, found {engine.inputs} -> {engine.outputs}")
+        raise RunError(
+            f"{path}: expected {graph.input} -> {graph.output}, found {engine.inputs} -> {engine.outputs}"
+        )
     module = student.text if graph is TEXT else LastState(student.sequence).eval()
     largest = 0.0
     for sample in _samples(student, graph):
@@ -68,7 +70,9 @@ def check_graph(student: Student, path: Path, graph: Graph, tolerance: float | N
             )
         largest = max(largest, float(np.abs(found - expected).max()))
     if not np.isfinite(largest) or (tolerance is not None and largest > tolerance):
-        raise RunError(f"{path}: expected outputs within {tolerance:g} of the student's, found {largest:g}")
+        raise RunError(
+            f"{path}: expected outputs within {tolerance:g} of the student's, found {largest:g}"
+        )
     return largest
 
 
@@ -76,11 +80,16 @@ def _samples(student: Student, graph: Graph) -> list[npt.NDArray[Any]]:
     generator = np.random.default_rng(0)
     if graph is SEQUENCE:
         longest = student.settings.max_length
-        rows = [generator.integers(0, len(student.vectors), (3, n)) for n in (0, 1, min(7, longest), longest)]
+        rows = [
+            generator.integers(0, len(student.vectors), (3, n))
+            for n in (0, 1, min(7, longest), longest)
+        ]
         return [student.vectors[row] for row in rows]
     vocabulary = student.text.embedding.num_embeddings
     drawn = [generator.integers(1, vocabulary, (3, n)) for n in (1, 7, student.recipe.tokens)]
-    last = np.full((2, 3), vocabulary - 1)  # the highest id: an export that clips the table shows here
+    last = np.full(
+        (2, 3), vocabulary - 1
+    )  # the highest id: an export that clips the table shows here
     padded = np.concatenate([drawn[1], np.zeros((3, 4), dtype=np.int64)], axis=1)
     return [*drawn, last, padded, np.zeros((1, 1), dtype=np.int64)]
 
@@ -97,7 +106,10 @@ def compare(reference: Ranker, ranker: Ranker, cases: Cases) -> Parity:
         at = np.array([target])
         before.append(metrics.ranks(expected[None], at, [history])[0])
         after.append(metrics.ranks(found[None], at, [history])[0])
-    reference_ndcg, ndcg = metrics.ndcg_at(np.array(before), 10), metrics.ndcg_at(np.array(after), 10)
+    reference_ndcg, ndcg = (
+        metrics.ndcg_at(np.array(before), 10),
+        metrics.ndcg_at(np.array(after), 10),
+    )
     change = metrics.paired_bootstrap(ndcg, reference_ndcg)
     lost = change[0] < -LARGEST_LOSS * reference_ndcg.mean() and change[2] < 0
     overlap = float(np.mean(overlaps))

@@ -29,7 +29,10 @@ def run(run: Run, report: Report) -> None:
     teacher = run.facts("teacher/vectors")["backbone"]
     holdout = run.facts("student/holdout")["fingerprint"]
     measured = run.artefact(
-        "holdout", {"student": holdout}, lambda folder: _measure(run, teacher, folder, report), report
+        "holdout",
+        {"student": holdout},
+        lambda folder: _measure(run, teacher, folder, report),
+        report,
     )
     ledger = Ledger.load(run.folder)
     with np.load(run.folder / "holdout/ranks.npz") as ranks:
@@ -49,7 +52,9 @@ def _measure(run: Run, teacher: str, folder: Path, report: Report) -> dict[str, 
     student = Student.load(run.folder / "student/holdout")
     split = run.split
     with tempfile.TemporaryDirectory() as scratch:
-        exported = export_student(student, split.validation.sample(GATE_USERS, run.settings.seed), Path(scratch))
+        exported = export_student(
+            student, split.validation.sample(GATE_USERS, run.settings.seed), Path(scratch)
+        )
         bundle = folder / "bundle"
         bundle.mkdir()
         write_bundle(bundle, exported, student, run.dataset, teacher, "train", [])
@@ -84,7 +89,9 @@ def _scores(ranker: Ranker) -> Score:
 
 def _read_back(recommender: Recommender, ids: list[str]) -> Score:
     def score(histories: list[Indices]) -> npt.NDArray[np.float32]:
-        return np.stack([recommender.scores([ids[item] for item in history]) for history in histories])
+        return np.stack(
+            [recommender.scores([ids[item] for item in history]) for history in histories]
+        )
 
     return score
 

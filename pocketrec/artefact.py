@@ -27,7 +27,9 @@ class NeighbourTable:
         items = len(weights)
         k = min(k, items - 1)
         if k < 1:
-            return cls(np.full((items, 1), -1, dtype=np.int32), np.zeros((items, 1), dtype=np.float32))
+            return cls(
+                np.full((items, 1), -1, dtype=np.int32), np.zeros((items, 1), dtype=np.float32)
+            )
         top = np.empty((items, k), dtype=np.int32)
         kept = np.empty((items, k), dtype=np.float32)
         for start in range(0, items, 1024):
@@ -88,6 +90,8 @@ class TeacherArtefact:
             path = folder / f"{array.name}.npy"
             try:
                 arrays[array.name] = np.load(path)
-            except (OSError, ValueError) as error:
-                raise RunError(f"{path}: expected an array of the teacher, found {error}; remove {folder}") from error
+            except (OSError, EOFError, ValueError) as error:
+                raise RunError(
+                    f"{path}: expected an array of the teacher, found {error}; remove {folder}"
+                ) from error
         return cls(**arrays)

@@ -84,7 +84,9 @@ def load(folder: Path) -> Dataset:
         DataError: a file or column is missing, of the wrong type, empty, or an id is missing or stands twice.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected a data folder with items and interactions, found no such folder")
+        raise DataError(
+            f"{folder}: expected a data folder with items and interactions, found no such folder"
+        )
     items = _read_items(_find(folder, "items"))
     notes: list[str] = []
     interactions = _read_interactions(_find(folder, "interactions"), items, notes)
@@ -111,7 +113,9 @@ def _read(path: Path, required: tuple[str, ...]) -> "polars.DataFrame":
             frame = pl.read_parquet(path)
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        raise DataError(f"{path}: expected a readable {path.suffix[1:]} file, found: {reason}") from error
+        raise DataError(
+            f"{path}: expected a readable {path.suffix[1:]} file, found: {reason}"
+        ) from error
     if missing := [name for name in required if name not in frame.columns]:
         found = ", ".join(frame.columns)
         raise DataError(f"{path}: expected column {missing[0]!r}, found {found}; rename or add it")
@@ -128,7 +132,9 @@ def _cast(path: Path, frame: "polars.DataFrame", name: str, dtype: Any) -> "pola
         return frame.with_columns(pl.lit(None, dtype=dtype).alias(name))
     column = frame[name]
     if column.dtype.is_nested():
-        raise DataError(f"{path}: column {name!r}: expected {dtype}, found {column.dtype}; flatten it")
+        raise DataError(
+            f"{path}: column {name!r}: expected {dtype}, found {column.dtype}; flatten it"
+        )
     if column.dtype.is_temporal() and dtype == pl.Int64:
         column = column.dt.epoch("s")
     if column.dtype == pl.String and dtype != pl.String:
@@ -143,7 +149,9 @@ def _cast(path: Path, frame: "polars.DataFrame", name: str, dtype: Any) -> "pola
     bad = column.is_not_null() & cast.is_null()
     if bad.any():
         found = column.filter(bad)[0]
-        raise DataError(f"{path}: column {name!r}: expected {dtype}, found {found!r} ({int(bad.sum())} such rows)")
+        raise DataError(
+            f"{path}: column {name!r}: expected {dtype}, found {found!r} ({int(bad.sum())} such rows)"
+        )
     return frame.with_columns(cast.alias(name))
 
 
@@ -152,7 +160,9 @@ def _require_ids(path: Path, frame: "polars.DataFrame", name: str) -> None:
 
     missing = int((frame[name].is_null() | frame[name].is_in(["", "NaN", "nan"])).sum())
     if missing:
-        first = frame.with_row_index("row").filter(pl.col(name).is_null() | (pl.col(name).is_in(["", "NaN", "nan"])))
+        first = frame.with_row_index("row").filter(
+            pl.col(name).is_null() | (pl.col(name).is_in(["", "NaN", "nan"]))
+        )
         raise DataError(
             f"{path}: column {name!r}: expected an id in every row, found {missing} rows without one "
             f"(the first is row {first['row'][0] + 1}); fill or drop them"
@@ -183,7 +193,9 @@ def _read_items(path: Path) -> "polars.DataFrame":
     )
 
 
-def _read_interactions(path: Path, items: "polars.DataFrame", notes: list[str]) -> "polars.DataFrame":
+def _read_interactions(
+    path: Path, items: "polars.DataFrame", notes: list[str]
+) -> "polars.DataFrame":
     import polars as pl
 
     frame = _read(path, (c.USER_ID, c.ITEM_ID))
@@ -205,7 +217,9 @@ def _read_interactions(path: Path, items: "polars.DataFrame", notes: list[str]) 
             "check that both files use the same item ids"
         )
     if lost := frame.height - known.height:
-        notes.append(f"{lost:,} of {frame.height:,} interactions name no item of the catalogue and were left out")
+        notes.append(
+            f"{lost:,} of {frame.height:,} interactions name no item of the catalogue and were left out"
+        )
     return known
 
 
@@ -214,7 +228,9 @@ def _assemble(
 ) -> Dataset:
     import polars as pl
 
-    index = pl.DataFrame({c.ITEM_ID: items[c.ITEM_ID], "item": np.arange(items.height, dtype=np.int64)})
+    index = pl.DataFrame(
+        {c.ITEM_ID: items[c.ITEM_ID], "item": np.arange(items.height, dtype=np.int64)}
+    )
     # Order within a user: timestamp, else position. Rows with neither go first and are counted as unordered.
     time = pl.coalesce(c.TIMESTAMP, c.POSITION)
     placed = (

@@ -1,5 +1,6 @@
 """The ledger: accuracy at every hand-over, always on the same test users."""
 
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,9 @@ class Ledger:
             raise RunError(f"ledger: expected a stage of {', '.join(STAGES)}, found {stage!r}")
         for other, before in self.ranks.items():
             if before.shape != ranks.shape:
-                raise RunError(f"ledger: {stage} has {len(ranks)} users where {other} has {len(before)}")
+                raise RunError(
+                    f"ledger: {stage} has {len(ranks)} users where {other} has {len(before)}"
+                )
         self.ranks[stage] = np.asarray(ranks, dtype=np.float64)
         self.names[stage] = name or stage
 
@@ -93,8 +96,16 @@ class Ledger:
 
     @classmethod
     def load(cls, folder: Path) -> "Ledger":
-        stored = read_json(folder / "ledger.json")
-        with np.load(folder / "ranks.npz") as arrays:
-            ranks = {stage: arrays[stage] for stage in STAGES if stage in arrays}
-        names = {row["stage"]: row["name"] for row in stored["rows"]}
-        return cls(stored["data"], stored["protocol"], stored["seed"], ranks, names)
+        """Raises RunError: a file of the ledger is missing or damaged."""
+        try:
+            stored = read_json(folder / "ledger.json")
+            names = {row["stage"]: row["name"] for row in stored["rows"]}
+            with np.load(folder / "ranks.npz") as arrays:
+                # A kill between its two files leaves one that knows more stages than the other.
+                ranks = {stage: arrays[stage] for stage in names if stage in arrays}
+            return cls(stored["data"], stored["protocol"], stored["seed"], ranks, names)
+        except (OSError, EOFError, ValueError, TypeError, KeyError, zipfile.BadZipFile) as error:
+            raise RunError(
+                f"{folder}: expected the ledger of a run (ledger.json, ranks.npz), found: {error}; "
+                "run the teacher stage again"
+            ) from error

@@ -14,7 +14,9 @@ Array = npt.NDArray[np.float64]
 Lists = Sequence[npt.NDArray[np.int64]]
 
 
-def ranks(scores: npt.NDArray[np.floating], targets: npt.NDArray[np.int64], exclude: Lists) -> Array:
+def ranks(
+    scores: npt.NDArray[np.floating], targets: npt.NDArray[np.int64], exclude: Lists
+) -> Array:
     """Rank of each target among all items that are not excluded; 1 is best, ties share the mean rank.
 
     Args:
@@ -35,7 +37,8 @@ def ranks(scores: npt.NDArray[np.floating], targets: npt.NDArray[np.int64], excl
     kept[rows, targets] = own
     better = (kept > own[:, None]).sum(axis=1)
     equal = (kept == own[:, None]).sum(axis=1)
-    return better + (equal + 1) / 2
+    rank: Array = better + (equal + 1) / 2
+    return rank
 
 
 def recall_at(rank: Array, k: int) -> Array:
@@ -94,5 +97,7 @@ def bootstrap(
 def paired_bootstrap(ours: Array, theirs: Array, seed: int = 0) -> tuple[float, float, float]:
     """Mean difference ours - theirs on the same users with its 95 % interval: (difference, low, high)."""
     if ours.shape != theirs.shape:
-        raise RunError(f"a paired comparison needs the same users: {ours.shape} against {theirs.shape}")
+        raise RunError(
+            f"a paired comparison needs the same users: {ours.shape} against {theirs.shape}"
+        )
     return bootstrap(ours - theirs, seed)

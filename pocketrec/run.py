@@ -59,14 +59,25 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """The tables of a recipe file; each stage validates its own.
 
     Raises:
-        UsageError: the file is absent, not TOML, or names an unknown stage.
+        UsageError: the file is absent, not TOML, names an unknown stage, or holds a value that no setting has.
     """
     try:
         recipe = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: expected a recipe in TOML, found {error}") from error
     if unknown := sorted(set(recipe) - set(RECIPE_TABLES)):
-        raise UsageError(f"{path}: expected tables {', '.join(RECIPE_TABLES)}, found {unknown[0]!r}")
+        raise UsageError(
+            f"{path}: expected tables {', '.join(RECIPE_TABLES)}, found {unknown[0]!r}"
+        )
+    for name, table in recipe.items():
+        if not isinstance(table, dict):
+            raise UsageError(f"{path}: {name!r}: expected a table [{name}], found {table!r}")
+    try:
+        json.dumps(recipe, allow_nan=False)  # as run.json will hold it
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{path}: expected a recipe of texts, finite numbers and lists, found: {error}"
+        ) from error
     return recipe
 
 
@@ -81,7 +92,9 @@ class Run:
         self.folder = folder
         self.settings = settings
         self._started = time.monotonic()
-        self._spent_before = sum(read_json(p)["seconds"] for p in (folder / "records").glob("*.json"))
+        self._spent_before = sum(
+            read_json(p)["seconds"] for p in (folder / "records").glob("*.json")
+        )
 
     @classmethod
     def open(
@@ -101,9 +114,13 @@ class Run:
         before = cls._read(stored) if stored.is_file() else None
         if data_folder is None:
             if before is None:
-                raise UsageError(f"{folder}: expected a run (run.json), found none; start with `pocketrec build`")
+                raise UsageError(
+                    f"{folder}: expected a run (run.json), found none; start with `pocketrec build`"
+                )
             return cls(folder, before)
-        settings = Settings(str(data_folder.resolve()), seed, minutes, read_recipe(recipe) if recipe else {})
+        settings = Settings(
+            str(data_folder.resolve()), seed, minutes, read_recipe(recipe) if recipe else {}
+        )
         if before is not None:
             for name in ("data", "seed", "recipe"):
                 old, new = getattr(before, name), getattr(settings, name)
@@ -118,8 +135,10 @@ class Run:
     def _read(path: Path) -> Settings:
         try:
             return Settings(**read_json(path))
-        except (TypeError, json.JSONDecodeError) as error:
-            raise UsageError(f"{path}: expected the settings of a run, found {error}; remove the folder") from error
+        except (TypeError, ValueError) as error:  # ValueError: not UTF-8 or not JSON
+            raise UsageError(
+                f"{path}: expected the settings of a run, found {error}; remove the folder"
+            ) from error
 
     @cached_property
     def dataset(self) -> data.Dataset:
@@ -140,7 +159,8 @@ class Run:
         steps = list(BUDGET)
         open_steps = steps[steps.index(step) :]
         left = self.settings.minutes * 60 - self._spent_before - (time.monotonic() - self._started)
-        return max(0.0, left * BUDGET[step] / sum(BUDGET[name] for name in open_steps))
+        part = BUDGET[step] / sum(BUDGET[name] for name in open_steps)
+        return float(max(0.0, left * part))
 
     def artefact(
         self,
@@ -154,7 +174,9 @@ class Run:
         ``make`` fills the folder and returns facts (JSON values) with a ``summary`` line for the report.
         """
         key = {"data": self.dataset.fingerprint, "seed": self.settings.seed, **inputs}
-        fingerprint = hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
+        fingerprint = hashlib.blake2b(
+            json.dumps(key, sort_keys=True).encode(), digest_size=16
+        ).hexdigest()
         record, folder = self._record(name), self.folder / name
         if record.is_file() and folder.is_dir() and read_json(record)["fingerprint"] == fingerprint:
             facts: dict[str, Any] = read_json(record)["facts"]
@@ -177,9 +199,15 @@ class Run:
         """
         record = self._record(name)
         if not record.is_file():
-            raise RunError(f"{self.folder / name}: expected a finished artefact, found none; run the stages before")
+            raise RunError(
+                f"{self.folder / name}: expected a finished artefact, found none; run the stages before"
+            )
         stored = read_json(record)
-        return {**stored["facts"], "fingerprint": stored["fingerprint"], "seconds": stored["seconds"]}
+        return {
+            **stored["facts"],
+            "fingerprint": stored["fingerprint"],
+            "seconds": stored["seconds"],
+        }
 
     def _record(self, name: str) -> Path:
         return self.folder / "records" / f"{name.replace('/', '-')}.json"

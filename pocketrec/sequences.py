@@ -13,10 +13,11 @@ def windows(sequences: list[Indices], length: int) -> npt.NDArray[np.int64]:
 
     Right padding keeps causal attention free of padded keys. Empty sequences give no window.
     """
-    rows = []
-    for sequence in sequences:
-        for end in range(len(sequence), 0, -length):
-            rows.append(sequence[max(0, end - length) : end])
+    rows = [
+        sequence[max(0, end - length) : end]
+        for sequence in sequences
+        for end in range(len(sequence), 0, -length)
+    ]
     cut = np.full((len(rows), length), PAD, dtype=np.int64)
     for row, window in enumerate(rows):
         cut[row, : len(window)] = window

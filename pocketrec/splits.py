@@ -80,7 +80,9 @@ def leave_one_out(dataset: Dataset, seed: int = 0) -> Split:
     return Split(
         protocol="leave-one-out" if ordered else "leave-one-out (random, no order known)",
         train=train,
-        unordered=dataset.unordered if ordered else np.array([len(s) for s in train], dtype=np.int64),
+        unordered=dataset.unordered
+        if ordered
+        else np.array([len(s) for s in train], dtype=np.int64),
         validation=Cases(users, [row[1][:-2] for row in rows], np.array([row[2] for row in rows])),
         test=Cases(users, [row[1][:-1] for row in rows], np.array([row[3] for row in rows])),
     )
@@ -97,7 +99,9 @@ def temporal(dataset: Dataset, validation: float = 0.8, test: float = 0.9) -> Sp
     known = np.concatenate(dataset.timestamps)
     known = known[known >= 0]
     if len(known) == 0:
-        raise DataError(f"{dataset.name}: a temporal split needs timestamps, found none; use leave-one-out")
+        raise DataError(
+            f"{dataset.name}: a temporal split needs timestamps, found none; use leave-one-out"
+        )
     first, second = np.quantile(known, [validation, test])
     train, before_test = [], []
     for sequence, times in zip(dataset.sequences, dataset.timestamps, strict=True):
@@ -114,14 +118,20 @@ def temporal(dataset: Dataset, validation: float = 0.8, test: float = 0.9) -> Sp
 
 def _first_after(dataset: Dataset, histories: list[Indices], start: float, end: float) -> Cases:
     rows = []
-    for user, (sequence, times) in enumerate(zip(dataset.sequences, dataset.timestamps, strict=True)):
+    for user, (sequence, times) in enumerate(
+        zip(dataset.sequences, dataset.timestamps, strict=True)
+    ):
         later = sequence[(times >= start) & (times < end)]
         if len(later) and len(histories[user]):
             rows.append((user, histories[user], int(later[0])))
     if not rows:
-        raise DataError(f"{dataset.name}: no user has interactions on both sides of the temporal boundary")
+        raise DataError(
+            f"{dataset.name}: no user has interactions on both sides of the temporal boundary"
+        )
     return Cases(
-        np.array([row[0] for row in rows]), [row[1] for row in rows], np.array([row[2] for row in rows])
+        np.array([row[0] for row in rows]),
+        [row[1] for row in rows],
+        np.array([row[2] for row in rows]),
     )
 
 
@@ -163,7 +173,9 @@ def cold_items(dataset: Dataset, share: float = 0.1, seed: int = 0) -> tuple[Spl
     if not rows:
         raise DataError(f"{dataset.name}: no user chose a cold item after a warm one")
     test = Cases(
-        np.array([row[0] for row in rows]), [row[1] for row in rows], np.array([row[2] for row in rows])
+        np.array([row[0] for row in rows]),
+        [row[1] for row in rows],
+        np.array([row[2] for row in rows]),
     )
     return Split("cold items", split.train, split.unordered, split.validation, test), cold
 

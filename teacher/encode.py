@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float32]
 
-_BATCH_TOKENS = 4096
+_BATCH_TOKENS = 2048
 _CHUNK = 512
 _FIRST_CHUNK = 4
 _CUTS = (64, 48, 32, 24, 16)

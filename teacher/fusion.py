@@ -25,12 +25,14 @@ class Fused:
         return f"{self.weight:.1f} {self.first.name} + {1 - self.weight:.1f} {self.second.name}"
 
     def scores(self, histories: list[Indices]) -> Scores:
-        return self.weight * standardise(self.first.scores(histories)) + (1 - self.weight) * standardise(
-            self.second.scores(histories)
-        )
+        return self.weight * standardise(self.first.scores(histories)) + (
+            1 - self.weight
+        ) * standardise(self.second.scores(histories))
 
 
-def choose_weight(first: Scorer, second: Scorer, cases: Cases, batch: int = 256) -> tuple[float, float]:
+def choose_weight(
+    first: Scorer, second: Scorer, cases: Cases, batch: int = 256
+) -> tuple[float, float]:
     """The fusion weight with the best validation NDCG@10, and that NDCG@10; ties go to the smaller weight."""
     ranks: dict[float, list[np.ndarray]] = {weight: [] for weight in WEIGHTS}
     for start in range(0, len(cases), batch):
@@ -38,7 +40,9 @@ def choose_weight(first: Scorer, second: Scorer, cases: Cases, batch: int = 256)
         histories, targets = cases.histories[rows], cases.targets[rows]
         one, two = standardise(first.scores(histories)), standardise(second.scores(histories))
         for weight in WEIGHTS:
-            ranks[weight].append(metrics.ranks(weight * one + (1 - weight) * two, targets, histories))
+            ranks[weight].append(
+                metrics.ranks(weight * one + (1 - weight) * two, targets, histories)
+            )
     ndcg = {w: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for w, r in ranks.items()}
     best = max(WEIGHTS, key=lambda weight: ndcg[weight])
     return best, ndcg[best]

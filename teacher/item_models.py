@@ -95,7 +95,9 @@ class Tuner:
                 tried = {**settings, name: value}
                 weights = FITS[kind](self.interactions, self.vectors, **tried)
                 for decay in decays:
-                    scorer = ItemItem(kind, weights, np.arange(len(self.head)), len(self.head), decay)
+                    scorer = ItemItem(
+                        kind, weights, np.arange(len(self.head)), len(self.head), decay
+                    )
                     found = Chosen(kind, tried, decay, validation_ndcg(scorer, self.cases))
                     if best is None or found.validation > best.validation:
                         best = found
@@ -106,7 +108,11 @@ class Tuner:
 
 
 def fit(
-    chosen: Chosen, train: list[Indices], vectors: npt.NDArray[np.float32], limit: int, impute: bool = False
+    chosen: Chosen,
+    train: list[Indices],
+    vectors: npt.NDArray[np.float32],
+    limit: int,
+    impute: bool = False,
 ) -> ItemItem:
     """The chosen model on the ``limit`` most chosen items; ``impute`` scores the others through their text.
 
@@ -124,5 +130,7 @@ def fit(
     neighbours, imputed = impute_rows(vectors[tail], vectors[head], row_sum)
     filled = neighbours >= 0
     columns = np.broadcast_to(tail[:, None], neighbours.shape)[filled]
-    matrix = sparse.csr_matrix((imputed[filled], (neighbours[filled], columns)), shape=(len(head), items))
+    matrix = sparse.csr_matrix(
+        (imputed[filled], (neighbours[filled], columns)), shape=(len(head), items)
+    )
     return replace(model, tail=matrix)

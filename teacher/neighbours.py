@@ -27,11 +27,16 @@ def item_knn(interactions: sparse.csr_matrix, neighbours: int, shrink: float) ->
 
 def ease(interactions: sparse.csr_matrix, ridge: float) -> Weights:
     """EASE (Steck 2019): the item-item regression with a zero diagonal in closed form; float32 [N, N]."""
-    return _from_gram(np.asarray((interactions.T @ interactions).todense(), dtype=np.float32), ridge)
+    return _from_gram(
+        np.asarray((interactions.T @ interactions).todense(), dtype=np.float32), ridge
+    )
 
 
 def ease_with_text(
-    interactions: sparse.csr_matrix, vectors: npt.NDArray[np.float32], text_weight: float, ridge: float
+    interactions: sparse.csr_matrix,
+    vectors: npt.NDArray[np.float32],
+    text_weight: float,
+    ridge: float,
 ) -> Weights:
     """EASE whose Gram matrix also counts text: G = X'X + text_weight * VV' + ridge * I; float32 [N, N].
 
@@ -50,7 +55,9 @@ def _from_gram(gram: Weights, ridge: float) -> Weights:
     if not failed:
         inverse, failed = lapack.spotri(factor, lower=1, overwrite_c=1)
     if failed:
-        raise RunError(f"EASE: the Gram matrix is not positive definite at ridge {ridge}; raise the ridge")
+        raise RunError(
+            f"EASE: the Gram matrix is not positive definite at ridge {ridge}; raise the ridge"
+        )
     diagonal = np.diag(inverse).copy()
     inverse = np.tril(inverse, -1)
     inverse += inverse.T

@@ -28,11 +28,11 @@ class SequenceRecipe(Strict):
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 2048
     """Sampled negatives where the catalogue holds more than four times as many items."""
-    epochs: PositiveInt = 100
+    epochs: PositiveInt = 40
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 10
     """Epochs without a better validation NDCG@10 before training stops."""
-    validation_users: PositiveInt = 4000
+    validation_users: PositiveInt = 2000
 
 
 class TeacherRecipe(Strict):

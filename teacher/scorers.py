@@ -34,7 +34,9 @@ def history_matrix(histories: list[Indices], items: int, decay: float = 1.0) -> 
 
 def interaction_counts(train: list[Indices], items: int) -> npt.NDArray[np.float32]:
     """Training interactions of each item; float32 [N]."""
-    return np.bincount(np.concatenate([*train, np.zeros(0, np.int64)]), minlength=items).astype(np.float32)
+    return np.bincount(np.concatenate([*train, np.zeros(0, np.int64)]), minlength=items).astype(
+        np.float32
+    )
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
+from pocketrec.schedule import warmup_cosine
 from pocketrec.sequences import PAD, windows
 from pocketrec.splits import Cases, Indices
 from teacher.recipe import SequenceRecipe
@@ -26,7 +27,9 @@ class SequenceModel(nn.Module):
 
     vectors: Tensor
 
-    def __init__(self, vectors: npt.NDArray[np.float32], length: int, recipe: SequenceRecipe) -> None:
+    def __init__(
+        self, vectors: npt.NDArray[np.float32], length: int, recipe: SequenceRecipe
+    ) -> None:
         super().__init__()
         d = recipe.dimensions
         self.length = length
@@ -104,12 +107,15 @@ def train(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     optimiser = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay, betas=(0.9, 0.98)
+        model.parameters(),
+        lr=recipe.learning_rate,
+        weight_decay=recipe.weight_decay,
+        betas=(0.9, 0.98),
     )
     started = time.monotonic()
     deadline = math.inf if seconds is None else started + seconds
     best, best_epoch, best_state = -1.0, 0, None
-    total = epochs or recipe.epochs
+    total = recipe.epochs if epochs is None else epochs
     cases = validation.sample(recipe.validation_users, seed)
     epoch = 0
     while epoch < total and time.monotonic() < deadline:
@@ -118,19 +124,24 @@ def train(
         cut = windows(shown, model.length)
         batches = np.array_split(generator.permutation(len(cut)), _batch_count(cut, recipe))
         for done, rows in enumerate(batches):
+            spent = time.monotonic() - started
+            share = max((epoch + done / len(batches)) / total, spent / seconds if seconds else 0.0)
+            progress(share)
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * warmup_cosine(share)
             loss = _loss(model, torch.from_numpy(cut[rows]), recipe.negatives)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
-            spent = time.monotonic() - started
-            progress(max((epoch + done / len(batches)) / total, spent / seconds if seconds else 0.0))
             if time.monotonic() > deadline:
                 break
         epoch += 1
         last = epoch == total or time.monotonic() > deadline
         if epochs is None and (epoch % recipe.evaluate_every == 0 or last):
-            ndcg = float(metrics.ndcg_at(rank_targets(SequenceScorer(model).logits, cases), 10).mean())
+            ndcg = float(
+                metrics.ndcg_at(rank_targets(SequenceScorer(model).logits, cases), 10).mean()
+            )
             if ndcg > best:
                 best, best_epoch = ndcg, epoch
                 best_state = {name: value.clone() for name, value in model.state_dict().items()}
@@ -151,8 +162,8 @@ def _batch_count(cut: Indices, recipe: SequenceRecipe) -> int:
 def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:
     """Cross-entropy of each next item; over the whole catalogue, or over uniform negatives with the logit corrected.
 
-    Sampled negatives stand for the catalogue: adding log((N - 1) / M) to each of the M logits makes the sampled sum
-    an unbiased estimate of the full one (Jean et al. 2015).
+    Sampled negatives stand for the catalogue: adding log(N / M) to each of the M logits, and leaving out draws of the
+    target itself, makes the sampled sum an unbiased estimate of the full one (Jean et al. 2015).
     """
     items = model.items()
     filled = batch != PAD
@@ -163,7 +174,7 @@ def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:
         return functional.cross_entropy(scaled @ items.T, targets)
     drawn = torch.randint(len(items), (negatives,))
     own = (scaled * items[targets]).sum(dim=-1, keepdim=True)
-    others = scaled @ items[drawn].T + math.log((len(items) - 1) / negatives)
+    others = scaled @ items[drawn].T + math.log(len(items) / negatives)
     others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
     return functional.cross_entropy(
         torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)

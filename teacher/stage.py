@@ -47,17 +47,27 @@ def run(run: Run, report: Report) -> None:
     except ValidationError as error:
         raise UsageError(f"recipe, table [teacher]: {_first(error)}") from error
     settings = recipe.model_dump(mode="json")
-    encoding = {name: settings[name] for name in ("backbone", "layer", "max_tokens", "dimensions", "whitening")}
-    vectors = run.artefact("teacher/vectors", encoding, lambda folder: _encode(run, recipe, folder, report), report)
+    encoding = {
+        name: settings[name]
+        for name in ("backbone", "layer", "max_tokens", "dimensions", "whitening")
+    }
+    vectors = run.artefact(
+        "teacher/vectors", encoding, lambda folder: _encode(run, recipe, folder, report), report
+    )
     inputs = {"recipe": settings, "vectors": vectors["sha"]}
-    facts = run.artefact("teacher/holdout", inputs, lambda folder: _choose(run, recipe, folder, report), report)
+    facts = run.artefact(
+        "teacher/holdout", inputs, lambda folder: _choose(run, recipe, folder, report), report
+    )
     ledger = Ledger(run.dataset.name, run.split.protocol, run.settings.seed)
     with np.load(run.folder / "teacher/holdout/ranks.npz") as ranks:
         for stage in ("popularity", "best_peer", "teacher"):
             ledger.add(stage, ranks[stage], facts["names"][stage])
     ledger.save(run.folder)
     run.artefact(
-        "teacher/final", {**inputs, "chosen": facts}, lambda folder: _refit(run, recipe, facts, folder, report), report
+        "teacher/final",
+        {**inputs, "chosen": facts},
+        lambda folder: _refit(run, recipe, facts, folder, report),
+        report,
     )
 
 
@@ -70,7 +80,9 @@ def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     texts = run.dataset.texts
     backbone = load_backbone(recipe.backbone, recipe.layer)
     counts = interaction_counts(run.dataset.sequences, len(texts))
-    with report.task(f"Reading {len(texts):,} item texts with {backbone.name}", len(texts)) as advance:
+    with report.task(
+        f"Reading {len(texts):,} item texts with {backbone.name}", len(texts)
+    ) as advance:
         encoded = encode_items(
             texts,
             backbone,
@@ -116,8 +128,12 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     split, vectors, seed = run.split, _load_vectors(run), run.settings.seed
     items = len(vectors)
     chosen = _choose_item_models(run, recipe, vectors, report)
-    limit = affordable_items(run.share("closed_forms"), fits=2 * len(chosen), limit=min(items, recipe.exact_items))
-    with report.task(f"Fitting item-item models on {min(limit, items):,} items", len(chosen)) as advance:
+    limit = affordable_items(
+        run.share("closed_forms"), fits=2 * len(chosen), limit=min(items, recipe.exact_items)
+    )
+    with report.task(
+        f"Fitting item-item models on {min(limit, items):,} items", len(chosen)
+    ) as advance:
         models = {}
         for kind, settings in chosen.items():
             models[kind] = fit(settings, split.train, vectors, limit, impute=kind == TEXT_MODEL)
@@ -125,7 +141,9 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     peer = max((chosen[kind] for kind in PEERS), key=lambda settings: settings.validation)
 
     sequences, as_sets = _sequences(split)
-    model = SequenceModel(vectors, window_length(sequences, recipe.sequence.longest), recipe.sequence)
+    model = SequenceModel(
+        vectors, window_length(sequences, recipe.sequence.longest), recipe.sequence
+    )
     with report.task("Training the teacher's sequence model", 1.0) as advance:
         trained = train(
             model,
@@ -144,14 +162,24 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     popularity = Popularity(interaction_counts(split.train, items))
     with report.task("Ranking the test items", 3) as advance:
         ranks = {}
-        for stage, scorer in (("popularity", popularity), ("best_peer", models[peer.kind]), ("teacher", fused)):
+        for stage, scorer in (
+            ("popularity", popularity),
+            ("best_peer", models[peer.kind]),
+            ("teacher", fused),
+        ):
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
     np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
-    _save(folder, vectors, sequence, sequences, models[TEXT_MODEL], models["EASE"], recipe.neighbours)
+    _save(
+        folder, vectors, sequence, sequences, models[TEXT_MODEL], models["EASE"], recipe.neighbours
+    )
     ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
     return {
-        "names": {"popularity": popularity.name, "best_peer": peer.describe(), "teacher": fused.name},
+        "names": {
+            "popularity": popularity.name,
+            "best_peer": peer.describe(),
+            "teacher": fused.name,
+        },
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
         "exact_items": limit,
         "length": model.length,
@@ -196,7 +224,10 @@ def _save(
     for start in range(0, len(cut), 256):
         batch = torch.from_numpy(cut[start : start + 256])
         with torch.no_grad():
-            users = sequence.model(batch[:, :-1], sequence.items)[batch != PAD] * sequence.model.temperature
+            users = (
+                sequence.model(batch[:, :-1], sequence.items)[batch != PAD]
+                * sequence.model.temperature
+            )
         states.append(users.numpy().astype(np.float16))
     table, peer_table = text_model.table(neighbours), peer_model.table(neighbours)
     TeacherArtefact(
@@ -211,14 +242,18 @@ def _save(
     ).save(folder)
 
 
-def _refit(run: Run, recipe: TeacherRecipe, facts: dict[str, Any], folder: Path, report: Report) -> dict[str, Any]:
+def _refit(
+    run: Run, recipe: TeacherRecipe, facts: dict[str, Any], folder: Path, report: Report
+) -> dict[str, Any]:
     """The chosen settings fitted on every interaction, for the bundle that ships."""
     split, vectors, seed = everything(run.dataset), _load_vectors(run), run.settings.seed
     models = {}
     with report.task("Fitting item-item models on every interaction", 2) as advance:
         for kind in (TEXT_MODEL, "EASE"):
             settings = Chosen(**facts["item_models"][kind])
-            models[kind] = fit(settings, split.train, vectors, facts["exact_items"], impute=kind == TEXT_MODEL)
+            models[kind] = fit(
+                settings, split.train, vectors, facts["exact_items"], impute=kind == TEXT_MODEL
+            )
             advance(len(models))
     sequences, as_sets = _sequences(split)
     model = SequenceModel(vectors, facts["length"], recipe.sequence)
@@ -234,5 +269,16 @@ def _refit(run: Run, recipe: TeacherRecipe, facts: dict[str, Any], folder: Path,
             shuffle=as_sets,
             progress=advance,
         )
-    _save(folder, vectors, SequenceScorer(model), sequences, models[TEXT_MODEL], models["EASE"], recipe.neighbours)
-    return {"epochs": trained.epochs, "summary": f"the same on every interaction, {trained.epochs} epochs"}
+    _save(
+        folder,
+        vectors,
+        SequenceScorer(model),
+        sequences,
+        models[TEXT_MODEL],
+        models["EASE"],
+        recipe.neighbours,
+    )
+    return {
+        "epochs": trained.epochs,
+        "summary": f"the same on every interaction, {trained.epochs} epochs",
+    }

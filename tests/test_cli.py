@@ -20,7 +20,9 @@ def lines(tmp_path):
 
     def write(*rows, name="in.jsonl"):
         path = tmp_path / name
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        path.write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+        )
         return path
 
     return write
@@ -100,7 +102,10 @@ def test_explain(capsys, tiny_bundle):
         (reason.item_id, reason.drop) for reason in expected
     ]
     assert "The Laugh" in call(capsys, "explain", tiny_bundle, "m11", "--history", "m01,m03").out
-    assert "Nothing in this history" in call(capsys, "explain", tiny_bundle, "m11", "--history", "").out
+    assert (
+        "Nothing in this history"
+        in call(capsys, "explain", tiny_bundle, "m11", "--history", "").out
+    )
 
 
 def test_encode_arguments_and_stdin_alike(capsys, tiny_bundle, stdin):
@@ -152,7 +157,10 @@ def test_histories_of_whole_numbers_name_the_same_items(capsys, tiny_bundle, std
 
 def test_an_answer_to_a_device_does_not_replace_the_device(capsys, tiny_bundle, lines):
     source = lines({"user_id": "a", "history": ["m01"]})
-    assert call(capsys, "recommend", tiny_bundle, "--histories", source, "--out", "/dev/null").code == 0
+    assert (
+        call(capsys, "recommend", tiny_bundle, "--histories", source, "--out", "/dev/null").code
+        == 0
+    )
     with open("/dev/null", "rb") as device:  # noqa: PTH123 - the point is that it is still a device
         assert device.read() == b""
 
@@ -176,12 +184,23 @@ def test_add_items(capsys, tiny_bundle, lines, tmp_path):
 def test_verify(capsys, tiny_bundle, tiny_bundle_zip):
     for bundle in (tiny_bundle, tiny_bundle_zip):
         assert "whole and unaltered, 6 files" in call(capsys, "verify", bundle).out
-        assert call(capsys, "verify", bundle, "--json").json == {"bundle": str(bundle), "ok": True, "files": 6}
+        assert call(capsys, "verify", bundle, "--json").json == {
+            "bundle": str(bundle),
+            "ok": True,
+            "files": 6,
+        }
 
 
 def test_inspect(capsys, tiny_bundle):
     called = call(capsys, "inspect", tiny_bundle)
-    for text in ("tiny-films", "40, 8 dimensions", "books", "onnxruntime 1.20", LAYOUT.items, "0.1000"):
+    for text in (
+        "tiny-films",
+        "40, 8 dimensions",
+        "books",
+        "onnxruntime 1.20",
+        LAYOUT.items,
+        "0.1000",
+    ):
         assert text in called.out
     found = call(capsys, "inspect", tiny_bundle, "--json").json
     assert found["items"] == 40
@@ -199,7 +218,17 @@ def test_square_brackets_of_titles_are_no_markup(capsys, tiny_bundle, lines, tmp
 
 def test_json_in_a_terminal_without_unicode(tiny_bundle):
     done = subprocess.run(
-        [sys.executable, "-m", "pocketrec.cli", "similar", tiny_bundle, "m01", "-k", "40", "--json"],
+        [
+            sys.executable,
+            "-m",
+            "pocketrec.cli",
+            "similar",
+            tiny_bundle,
+            "m01",
+            "-k",
+            "40",
+            "--json",
+        ],
         env={"PYTHONIOENCODING": "ascii"},
         capture_output=True,
         check=True,

@@ -9,6 +9,7 @@ import pytest
 from cli_call import call
 
 from pocketrec import movielens
+from pocketrec.cli.output import size
 from pocketrec.cli.progress import RichReport
 from pocketrec.ledger import Ledger
 from pocketrec.run import Run
@@ -80,7 +81,15 @@ def test_build_tells_what_was_repaired_in_the_data(capsys, stages, folder, tmp_p
 
 def test_build_with_a_recipe(capsys, stages, folder, tmp_path):
     (tmp_path / "quick.toml").write_text("[teacher]\nepochs = 1\n")
-    arguments = ("build", "--data", folder, "--out", tmp_path / "run", "--recipe", tmp_path / "quick.toml")
+    arguments = (
+        "build",
+        "--data",
+        folder,
+        "--out",
+        tmp_path / "run",
+        "--recipe",
+        tmp_path / "quick.toml",
+    )
     assert call(capsys, *arguments).code == 0
     assert stages[0][2].recipe == {"teacher": {"epochs": 1}}
     (tmp_path / "quick.toml").write_text("[teacher\n")
@@ -105,7 +114,9 @@ def test_one_stage_of_a_run(capsys, stages, folder, tmp_path, command, stage):
 @pytest.mark.parametrize("command", ["teach", "distill", "export", "bench"])
 def test_a_folder_that_holds_no_run(capsys, tmp_path, command):
     said = call(capsys, command, tmp_path).failed(2)
-    assert said == f"{tmp_path}: expected a run (run.json), found none; start with `pocketrec build`"
+    assert (
+        said == f"{tmp_path}: expected a run (run.json), found none; start with `pocketrec build`"
+    )
 
 
 def test_demo(capsys, stages, folder, tmp_path, monkeypatch):
@@ -117,7 +128,7 @@ def test_demo(capsys, stages, folder, tmp_path, monkeypatch):
         assert "For user u0, who has rated 25 films, the last of them:\n  " in called.out
         assert "because of" in called.out
         bundle = tmp_path / "demo" / "bundle"
-        assert f"The bundle: {bundle} (43.8 kB)\n" in called.out
+        assert f"The bundle: {bundle} ({size(bundle)})\n" in called.out
         assert called.out.endswith(f"Open the app on it: pocketrec app {bundle}\n")
         assert called.err.splitlines()[0] == "films: 30 users, 40 items"
     assert [name for name, *_ in stages] == ["teacher", "distill", "export"] * 2

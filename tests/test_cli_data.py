@@ -32,7 +32,9 @@ def test_list_shows_the_data_folders_and_nothing_else(capsys, tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         items = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", ""], "creator": ["", ""]})
-        interactions = pl.DataFrame({"user_id": ["u"] * 3, "item_id": ["a", "b", "a"], "position": [0, 1, 2]})
+        interactions = pl.DataFrame(
+            {"user_id": ["u"] * 3, "item_id": ["a", "b", "a"], "position": [0, 1, 2]}
+        )
         for stem, frame in (("items", items), ("interactions", interactions)):
             getattr(frame, f"write_{ending}")(folder / f"{stem}.{ending}")
     (tmp_path / "notes").mkdir()
@@ -89,15 +91,23 @@ def test_movielens_csv(imported, source):
         'movieId,title,genres\n1,Toy Story (1995),Animation|Comedy\n2,"Deer Hunter, The (1978)",Drama\n'
         '3,"Babylon 5",(no genres listed)\n'
     )
-    (source / "ratings.csv").write_text("userId,movieId,rating,timestamp\n1,2,4.0,200\n1,1,3.5,100\n")
+    (source / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n1,2,4.0,200\n1,1,3.5,100\n"
+    )
     (source / "tags.csv").write_text("userId,movieId,tag,timestamp\n")
     dataset = imported(source)
-    assert dataset.texts == ["Toy Story (1995). Animation, Comedy", "The Deer Hunter (1978). Drama", "Babylon 5"]
+    assert dataset.texts == [
+        "Toy Story (1995). Animation, Comedy",
+        "The Deer Hunter (1978). Drama",
+        "Babylon 5",
+    ]
     assert chosen(dataset, "1") == ["1", "2"]
 
 
 def test_movielens_1m(imported, source):
-    (source / "movies.dat").write_bytes("1::Septième Ciel, Le: Ein Film (1997)::Drama|Romance\n".encode("latin-1"))
+    (source / "movies.dat").write_bytes(
+        "1::Septième Ciel, Le: Ein Film (1997)::Drama|Romance\n".encode("latin-1")
+    )
     (source / "ratings.dat").write_text("7::1::5::978300760\n")
     dataset = imported(source)
     assert dataset.texts == ["Septième Ciel, Le: Ein Film (1997). Drama, Romance"]
@@ -106,7 +116,9 @@ def test_movielens_1m(imported, source):
 
 def test_movielens_100k(imported, source):
     flags = "|".join("1" if name in ("Action", "Western") else "0" for name in GENRES_100K)
-    (source / "u.item").write_bytes(f'1|"Quoted" Café (1994)|01-Jan-1994||http://x|{flags}\n'.encode("latin-1"))
+    (source / "u.item").write_bytes(
+        f'1|"Quoted" Café (1994)|01-Jan-1994||http://x|{flags}\n'.encode("latin-1")
+    )
     (source / "u.data").write_text("196\t1\t3\t881250949\n")
     dataset = imported(source)
     assert dataset.texts == ['"Quoted" Café (1994). Action, Western']
@@ -130,7 +142,9 @@ def test_two_tables_under_other_names(imported, source):
 
 
 def test_one_table_with_text_on_every_row(imported, source):
-    frame = pl.DataFrame({"who": [1, 1, 2], "what": [8, 9, 8], "title": ["A", "B", "A"], "rating": [1, 2, 3]})
+    frame = pl.DataFrame(
+        {"who": [1, 1, 2], "what": [8, 9, 8], "title": ["A", "B", "A"], "rating": [1, 2, 3]}
+    )
     frame.write_parquet(source / "all.parquet")
     dataset = imported(source / "all.parquet", "--map", "user_id=who,item_id=what")
     assert dataset.texts == ["A", "B"]
@@ -155,16 +169,23 @@ def test_interactions_with_a_separate_item_table(imported, source):
 )
 def test_a_bad_mapping(capsys, source, mapping, said):
     (source / "all.csv").write_text("user_id,item_id,title\nu,a,A\n")
-    called = call(capsys, "data", "import", source / "all.csv", "--out", source / "out", "--map", mapping)
+    called = call(
+        capsys, "data", "import", source / "all.csv", "--out", source / "out", "--map", mapping
+    )
     assert said in called.failed(2)
 
 
 def test_import_of_what_is_no_data(capsys, source):
     (source / "readme.txt").touch()
     said = call(capsys, "data", "import", source, "--out", source / "out").failed(2)
-    assert "a MovieLens folder (movies.csv + ratings.csv; movies.dat + ratings.dat; u.item + u.data)" in said
+    assert (
+        "a MovieLens folder (movies.csv + ratings.csv; movies.dat + ratings.dat; u.item + u.data)"
+        in said
+    )
     assert "found readme.txt" in said
-    assert "found none" in call(capsys, "data", "import", source / "no", "--out", source / "out").failed(2)
+    assert "found none" in call(
+        capsys, "data", "import", source / "no", "--out", source / "out"
+    ).failed(2)
 
 
 def test_import_never_writes_over_a_folder(capsys, source):
@@ -173,7 +194,9 @@ def test_import_never_writes_over_a_folder(capsys, source):
     assert "expected a path for a new folder, found something there" in said
 
 
-@pytest.mark.parametrize("content", [b"", b"\n", b"user_id,item_id,title\n", b"user_id,item_id,title\nu,a,\xff\n"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"user_id,item_id,title\n", b"user_id,item_id,title\nu,a,\xff\n"]
+)
 def test_import_of_an_unreadable_table(capsys, source, content):
     (source / "all.csv").write_bytes(content)
     called = call(capsys, "data", "import", source / "all.csv", "--out", source / "out")
@@ -200,8 +223,12 @@ def folder(tmp_path):
     rows = "".join(f"{i},Title {i}\n" for i in ids)
     (made / "items.csv").write_text(f"item_id,title\n{rows}")
     rng = np.random.default_rng(0)
-    rows = "".join(f"u{u},{i},{t}\n" for u in range(12) for t, i in enumerate(rng.permutation(ids[:40])[:6]))
-    rows += "last,m01,0\nlast,m02,1\nlast,new,2\nfirst,new,0\nfirst,m01,1\nfirst,m02,2\nfirst,m03,3\n"
+    rows = "".join(
+        f"u{u},{i},{t}\n" for u in range(12) for t, i in enumerate(rng.permutation(ids[:40])[:6])
+    )
+    rows += (
+        "last,m01,0\nlast,m02,1\nlast,new,2\nfirst,new,0\nfirst,m01,1\nfirst,m02,2\nfirst,m03,3\n"
+    )
     (made / "interactions.csv").write_text(f"user_id,item_id,timestamp\n{rows}")
     return made
 

@@ -33,7 +33,7 @@ class Card(Surface):
     def height_for(title: str, card_width: float, reason_line: bool) -> float:
         """Pixels of a card of this width, with or without room for a reason."""
         lines = line_count(title, TITLE_SIZE, card_width - dp(BESIDE_TITLE))
-        beside = dp(14 + 14 + 46 + 6) + sp(20 + 22 * reason_line)
+        beside = dp(14 + 14 + 46 + 10) + sp(20 + 22 * reason_line)
         return beside + line_height(title, TITLE_SIZE) * (1 + 1.05 * (lines - 1))
 
 

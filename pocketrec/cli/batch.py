@@ -57,7 +57,9 @@ def recommend_file(recommender: "Recommender", source: Path, out: Path | None, k
     if unknown:
         say(f"skipped: {unknown:,} of {asked:,} history ids, which are not in the bundle")
     if defaults:
-        say(f"default list: {defaults:,} of {users:,} users, who have no known item in their history")
+        say(
+            f"default list: {defaults:,} of {users:,} users, who have no known item in their history"
+        )
 
 
 def read_items(source: Path) -> list[Item]:

@@ -29,7 +29,7 @@ def build(
     A finished stage is reused while its data and settings are the same.
     """
     from pocketrec import data as datasets
-    from pocketrec.cli.output import ledger_table, results, say, size
+    from pocketrec.cli.output import print_ledger, say, size
     from pocketrec.cli.progress import RichReport
     from pocketrec.cli.stages import run_stages
     from pocketrec.ledger import Ledger
@@ -41,7 +41,7 @@ def build(
     for note in notes:
         say(note)
     run_stages(run, STAGES, RichReport())
-    results().print(ledger_table(Ledger.load(run.folder).rows))
+    print_ledger(Ledger.load(run.folder).rows)
     print(f"{run.folder / 'bundle'} ({size(run.folder / 'bundle')})")
 
 

@@ -19,7 +19,7 @@ def demo(
 ) -> None:
     """The main job on MovieLens, end to end. A second call reuses what the first one made."""
     from pocketrec import movielens
-    from pocketrec.cli.output import ledger_table, results, say, size, titles
+    from pocketrec.cli.output import print_ledger, say, size, titles
     from pocketrec.cli.progress import RichReport
     from pocketrec.cli.serve import print_recommendations
     from pocketrec.cli.stages import run_stages
@@ -35,7 +35,7 @@ def demo(
     run_stages(run, STAGES, RichReport())
 
     # 3. How much accuracy each hand-over cost, on the same users.
-    results().print(ledger_table(Ledger.load(run.folder).rows))
+    print_ledger(Ledger.load(run.folder).rows)
 
     # 4. What the bundle, alone, recommends to one of them, and why.
     bundle = run.folder / "bundle"

@@ -36,7 +36,7 @@ def evaluate(bundle: Bundle, data: Data, json: Json = False) -> None:
     The item is ranked among the whole catalogue, given the items before it.
     """
     from pocketrec import data as datasets
-    from pocketrec.cli.output import ledger_table, print_json, results, say
+    from pocketrec.cli.output import print_json, print_ledger, say
     from pocketrec.cli.progress import RichReport
     from pocketrec.ledger import Ledger
     from pocketrec.recommender import Recommender
@@ -47,11 +47,13 @@ def evaluate(bundle: Bundle, data: Data, json: Json = False) -> None:
     found = rank_held_out(recommender, dataset, RichReport())
     if found.skipped:
         users = len(found.ranks) + found.skipped
-        say(f"left out: {found.skipped:,} of {users:,} users, whose held-out item is not in the bundle")
+        say(
+            f"left out: {found.skipped:,} of {users:,} users, whose held-out item is not in the bundle"
+        )
     if found.unknown:
         say(f"skipped: {found.unknown:,} history ids that are not in the bundle")
     ledger = Ledger(dataset.name, found.protocol, seed=0)
-    ledger.add("bundle", found.ranks, name=recommender.manifest.name)
+    ledger.add("bundle", found.ranks)
     if json:
         print_json(
             {
@@ -63,7 +65,7 @@ def evaluate(bundle: Bundle, data: Data, json: Json = False) -> None:
         )
         return
     print(f"{dataset.name}: {len(found.ranks):,} users, {found.protocol}")
-    results().print(ledger_table(ledger.rows))
+    print_ledger(ledger.rows)
 
 
 def rank_held_out(recommender: "Recommender", dataset: "Dataset", report: "Report") -> Evaluation:

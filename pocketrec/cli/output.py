@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,22 +72,25 @@ def cell(text: str) -> str:
     return escape(text)
 
 
-def ledger_table(rows: Iterable[Mapping[str, Any]]) -> "Table":
-    """The accuracy at every hand-over."""
+def print_ledger(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The accuracy at every hand-over, then what stood for each stage: its names are too long for a table."""
     numbers = ("Recall@10", "NDCG@10", "95 % interval", "Recall@20", "MRR")
-    made = table("stage", "what", *numbers, right=numbers)
+    made = table("stage", *numbers, right=numbers)
     for row in rows:
         low, high = row.get("ndcg@10_ci", (None, None))
         made.add_row(
             cell(str(row["stage"])),
-            cell(str(row.get("name", ""))),
             _number(row.get("recall@10")),
             _number(row.get("ndcg@10")),
             "" if low is None else f"{low:.4f} to {high:.4f}",
             _number(row.get("recall@20")),
             _number(row.get("mrr")),
         )
-    return made
+    results().print(made)
+    for row in rows:
+        if row.get("name", row["stage"]) != row["stage"]:
+            print(f"{row['stage']:<14} {row['name']}")
+    print()
 
 
 def _number(value: float | None) -> str:

@@ -193,7 +193,7 @@ def verify(bundle: Bundle, json: Json = False) -> None:
 
 def inspect(bundle: Bundle, json: Json = False) -> None:
     """Show data, teacher, sizes and accuracy of a bundle."""
-    from pocketrec.cli.output import ledger_table, print_json, results, table
+    from pocketrec.cli.output import print_json, print_ledger, results, table
     from pocketrec.recommender import Recommender
 
     recommender = Recommender.open(bundle, verify=False)
@@ -225,7 +225,7 @@ def inspect(bundle: Bundle, json: Json = False) -> None:
     for name, record in manifest.files.items():
         files.add_row(name, f"{record.bytes:,}")
     results().print(files)
-    results().print(ledger_table(manifest.ledger))
+    print_ledger(manifest.ledger)
 
 
 def _rows(recommender: "Recommender", found: "Recommendations") -> list[dict[str, Any]]:

@@ -1,7 +1,6 @@
 """A window without a display: real OpenGL, real pixels, real clicks, real SQLite."""
 
 import ctypes
-import gc
 import os
 import tempfile
 import time
@@ -22,6 +21,8 @@ os.environ.update(
     KIVY_USE_DEFAULTCONFIG="1",
     KIVY_IMAGE="sdl2",
     KIVY_CLIPBOARD="sdl2",
+    KCFG_GRAPHICS_MAXFPS="0",
+    KCFG_GRAPHICS_MULTISAMPLES="0",
     KIVY_HOME=tempfile.mkdtemp(prefix="kivy-"),
 )
 
@@ -88,11 +89,11 @@ class Driver:
         self.until(lambda: self.rows() and self.shown("Card"))
         return self
 
-    def shown(self, kind: str, **attributes: object) -> list[Any]:
+    def shown(self, name: str, **attributes: object) -> list[Any]:
         """Widgets of a class inside the window, in view, from the top."""
         found = []
         for widget in self.app.root.walk():
-            if type(widget).__name__ != kind or widget.disabled or not widget.get_root_window():
+            if type(widget).__name__ != name or widget.disabled or not widget.get_root_window():
                 continue
             x, y = widget.to_window(*widget.center)
             inside = 0 < x < self.window.width and 0 < y < self.window.height
@@ -107,7 +108,8 @@ class Driver:
 
     def rows(self) -> list[dict[str, Any]]:
         """What the list of the present screen holds."""
-        return list(self.app._current.list_view.data)
+        view = getattr(self.app._current, "list_view", None)
+        return list(view.data) if view else []
 
     def tap(self, widget: Any) -> None:
         from kivy.tests.common import UnitTestTouch
@@ -122,7 +124,9 @@ class Driver:
         """Tap a button of the first card or row in view; returns the row's data."""
         row = self.shown(kind)[0]
         data = next(r for r in self.rows() if r["item_id"] == row.item_id)
-        button = next(w for w in row.walk() if getattr(w, "icon", "") == icon and hasattr(w, "hint"))
+        button = next(
+            w for w in row.walk() if getattr(w, "icon", "") == icon and hasattr(w, "hint")
+        )
         self.tap(button)
         return data
 
@@ -154,11 +158,12 @@ class Driver:
     def close(self) -> None:
         from kivy.base import stopTouchApp
 
+        if self.app._stopped:
+            return
         self.app.stop()
         stopTouchApp()
         self.window.children.clear()
         self.window.canvas.clear()
-        gc.collect()
 
 
 class Pixels:

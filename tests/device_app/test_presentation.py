@@ -26,7 +26,9 @@ def test_titles_read_as_people_say_them(title: str, year: int | None, shown: str
 
 
 def test_facts_hold_what_is_known() -> None:
-    item = Item("1", "T", text="t", categories="Action, FPS, Classic, PvP", creator="Valve", year=2000)
+    item = Item(
+        "1", "T", text="t", categories="Action, FPS, Classic, PvP", creator="Valve", year=2000
+    )
     assert facts(item) == "2000  ·  Valve  ·  Action, FPS, Classic"
     assert facts(Item("1", "T", text="t", categories="Drama|Crime")) == "Drama, Crime"
     assert facts(Item("1", "T", text="t")) == ""

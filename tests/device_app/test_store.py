@@ -4,6 +4,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -201,24 +202,28 @@ def test_a_locked_database_is_said(path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
-def test_a_read_only_folder_is_said(tmp_path: Path) -> None:
-    folder = tmp_path / "locked"
-    folder.mkdir()
-    folder.chmod(0o555)
-    for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-        parent.chmod(parent.stat().st_mode | 0o055)
-    # Permissions do not bind root: there another user tries.
+def test_a_read_only_folder_is_said() -> None:
+    # Not tmp_path: pytest keeps its folders to their owner.
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o555)
+        error = _open_as_nobody(folder / "history.db")
+        folder.chmod(0o755)
+    assert "StoreError" in error
+    assert "the folder cannot be written; make it writable" in error
+
+
+def _open_as_nobody(path: Path) -> str:
+    """What opening a store says to a user who may not write there; permissions do not bind root."""
     code = (
         "import os, sys; from pathlib import Path; from device_app.store import Store;"
         "os.getuid() or os.setuid(65534);"
         "Store.open(Path(sys.argv[1]), 'films')"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code, str(folder / "history.db")],
+    return subprocess.run(
+        [sys.executable, "-c", code, str(path)],
         cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "StoreError" in run.stderr
-    assert "the folder cannot be written; make it writable" in run.stderr
+    ).stderr  # fmt: skip
 
 
 WRITER = """
@@ -250,7 +255,7 @@ def test_no_acknowledged_event_is_lost_to_kill(path: Path) -> None:
         time.sleep(chance.uniform(0, 0.12))
         writer.send_signal(signal.SIGKILL)
         # A line cut short by the kill was not answered.
-        answers += [line for line in writer.stdout.read().splitlines(keepends=True)]
+        answers += writer.stdout.read().splitlines(keepends=True)
         writer.wait()
         writer.stdout.close()
         answered = [line.split() for line in answers if line.endswith("\n")]
@@ -279,8 +284,6 @@ class Histories(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        import tempfile
-
         self._folder = tempfile.TemporaryDirectory()
         self.path = Path(self._folder.name) / "history.db"
         self.store = Store.open(self.path, "films")

@@ -77,7 +77,9 @@ def test_numeric_ids_of_parquet_become_text(folder):
 
 
 def test_emoji_and_other_scripts_survive(folder):
-    (folder / "items.csv").write_text("item_id,title\n电影,星际穿越 🚀\nb,千と千尋の神隠し\n", encoding="utf-8")
+    (folder / "items.csv").write_text(
+        "item_id,title\n电影,星际穿越 🚀\nb,千と千尋の神隠し\n", encoding="utf-8"
+    )
     (folder / "interactions.csv").write_text("user_id,item_id\n用户,电影\n", encoding="utf-8")
     dataset = data.load(folder)
     assert dataset.texts == ["星际穿越 🚀", "千と千尋の神隠し"]
@@ -95,7 +97,9 @@ def test_an_item_without_a_title_is_called_by_its_id(folder):
 
 
 def test_the_first_of_a_repeated_pair_is_kept(folder):
-    (folder / "interactions.csv").write_text("user_id,item_id,timestamp\nu,a,300\nu,b,200\nu,a,100\n")
+    (folder / "interactions.csv").write_text(
+        "user_id,item_id,timestamp\nu,a,300\nu,b,200\nu,a,100\n"
+    )
     dataset = data.load(folder)
     assert chosen(dataset, "u") == ["a", "b"]
     assert dataset.notes == ("1 repeated (user, item) pairs were left out, the first kept",)
@@ -201,7 +205,11 @@ def test_a_missing_column(folder, name, content, missing):
 
 @pytest.mark.parametrize(
     ("column", "value", "dtype"),
-    [("rating", "five stars", "Float32"), ("timestamp", "yesterday", "Int64"), ("position", "first", "Int64")],
+    [
+        ("rating", "five stars", "Float32"),
+        ("timestamp", "yesterday", "Int64"),
+        ("position", "first", "Int64"),
+    ],
 )
 def test_a_wrong_type(folder, column, value, dtype):
     (folder / "interactions.csv").write_text(f"user_id,item_id,{column}\nu,a,{value}\nu,b,1\n")
@@ -265,7 +273,9 @@ def test_bytes_that_are_not_utf8(folder):
 
 
 def test_a_truncated_parquet_file(folder):
-    pl.DataFrame({"item_id": ["a"] * 100, "title": ["A"] * 100}).write_parquet(folder / "items.parquet")
+    pl.DataFrame({"item_id": ["a"] * 100, "title": ["A"] * 100}).write_parquet(
+        folder / "items.parquet"
+    )
     content = (folder / "items.parquet").read_bytes()
     (folder / "items.parquet").write_bytes(content[: len(content) // 2])
     assert "items.parquet: expected a readable parquet file, found:" in refused(folder)

@@ -13,7 +13,9 @@ def test_atomic_write_replaces_and_leaves_nothing_else(tmp_path):
     target = tmp_path / "new" / "a.txt"
     for text in ("first", "second"):
         with files.atomic_write(target) as temporary:
-            assert temporary.parent == target.parent  # a rename over file systems would not be atomic
+            assert (
+                temporary.parent == target.parent
+            )  # a rename over file systems would not be atomic
             assert temporary.suffix == ".txt"  # numpy and zipfile look at the suffix
             temporary.write_text(text)
         assert target.read_text() == text

@@ -99,10 +99,15 @@ def test_measures_by_hand():
         [Fraction(1, 10)] * 3 + [0, Fraction(1, 10)]
     )
     # precision 1/10 and recall 1: 2 * 1/10 * 1 / (11/10) = 2/11
-    assert metrics.f1_at(rank, 10).tolist() == pytest.approx([Fraction(2, 11)] * 3 + [0, Fraction(2, 11)])
+    assert metrics.f1_at(rank, 10).tolist() == pytest.approx(
+        [Fraction(2, 11)] * 3 + [0, Fraction(2, 11)]
+    )
 
 
-@given(hnp.arrays(np.float64, st.integers(1, 50), elements=st.integers(1, 60).map(float)), st.integers(1, 60))
+@given(
+    hnp.arrays(np.float64, st.integers(1, 50), elements=st.integers(1, 60).map(float)),
+    st.integers(1, 60),
+)
 def test_measures_stay_in_bounds_and_keep_their_order(rank, k):
     recall, ndcg = metrics.recall_at(rank, k), metrics.ndcg_at(rank, k)
     assert ((ndcg >= 0) & (ndcg <= recall) & (recall <= 1)).all()

@@ -16,7 +16,11 @@ from pocketrec.files import cache_folder
     [
         ("Toy Story (1995)", "Toy Story", 1995),
         ("Deer Hunter, The (1978)", "The Deer Hunter", 1978),
-        ("Seventh Seal, The (Sjunde inseglet, Det) (1957)", "The Seventh Seal (Sjunde inseglet, Det)", 1957),
+        (
+            "Seventh Seal, The (Sjunde inseglet, Det) (1957)",
+            "The Seventh Seal (Sjunde inseglet, Det)",
+            1957,
+        ),
         ("Babylon 5", "Babylon 5", None),
         ("2001: A Space Odyssey (1968) ", "2001: A Space Odyssey", 1968),
         ("This World, Then the Fireworks (1997)", "This World, Then the Fireworks", 1997),

@@ -17,7 +17,14 @@ def dataset(sequences, times=None, unordered=None, items=None):
     times = times or [range(len(s)) for s in sequences]
     ids = [f"i{n}" for n in range(count)]
     frame = pl.DataFrame(
-        {"item_id": ids, "title": ids, "description": "", "categories": "", "creator": "", "year": None}
+        {
+            "item_id": ids,
+            "title": ids,
+            "description": "",
+            "categories": "",
+            "creator": "",
+            "year": None,
+        }
     )
     return Dataset(
         name="films",
@@ -37,7 +44,12 @@ def lists(arrays):
 def test_leave_one_out_by_hand():
     split = splits.leave_one_out(dataset([[0, 1, 2, 3], [4, 5, 6], [7, 8], [9]]))
     assert split.protocol == "leave-one-out"
-    assert lists(split.train) == [[0, 1], [4], [7, 8], [9]]  # too short to hold anything out: all trains
+    assert lists(split.train) == [
+        [0, 1],
+        [4],
+        [7, 8],
+        [9],
+    ]  # too short to hold anything out: all trains
     assert split.validation.users.tolist() == [0, 1]
     assert lists(split.validation.histories) == [[0, 1], [4]]
     assert split.validation.targets.tolist() == [2, 5]
@@ -147,7 +159,9 @@ def assert_no_leak(split, sets):
     for (name, user), (history, _) in held.items():
         if name == "validation" and ("test", user) in held:
             assert held["test", user][1] not in history
-    for sequence, train, unordered in zip(sets.sequences, split.train, split.unordered, strict=True):
+    for sequence, train, unordered in zip(
+        sets.sequences, split.train, split.unordered, strict=True
+    ):
         assert set(train.tolist()) <= set(sequence.tolist())
         assert 0 <= unordered <= len(train)
 

@@ -184,9 +184,9 @@ def test_predictions_resemble_the_true_vectors(
     llama: Backbone, tmp_path: Path, cache: Path, meter: Meter
 ) -> None:
     texts = many_texts(400, words=12)
-    part = encode_items(texts, llama, cache, deadline_seconds=20, clock=meter)
+    part = encode_items(texts, llama, cache, deadline_seconds=40, clock=meter)
     missing = ~part.encoded
-    assert 100 < missing.sum() < 350
+    assert 50 < missing.sum() < 200
     true = encode_items(texts, llama, tmp_path / "other").vectors
     spread = true[missing] - true[part.encoded].mean(0)
     error = true[missing] - part.vectors[missing]

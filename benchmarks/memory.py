@@ -1,0 +1,55 @@
+"""What a system needs besides time per call: start-up, memory and space on disk."""
+
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pocketrec.errors import RunError
+
+ROOT = Path(__file__).parents[1]
+
+
+def start_up(kind: str, path: Path, history: Iterable[object], starts: int) -> dict[str, Any]:
+    """Medians over ``starts`` fresh processes (see `benchmarks.child`), files in the page cache.
+
+    Returns:
+        ``seconds`` from the first import to the first recommendation, ``process_seconds`` from start to end of the
+        process, ``peak_rss`` in bytes.
+
+    Raises:
+        RunError: a process failed.
+    """
+    command = [sys.executable, "-m", "benchmarks.child", kind, str(path), *map(str, history)]
+    found = [_start(command) for _ in range(starts)]
+    seconds, process_seconds, peak = zip(*found, strict=True)
+    return {
+        "starts": starts,
+        "seconds": statistics.median(seconds),
+        "process_seconds": statistics.median(process_seconds),
+        "peak_rss": int(statistics.median(peak)),
+    }
+
+
+def _start(command: list[str]) -> tuple[float, float, int]:
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)}
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    elapsed = time.perf_counter() - started
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
+        raise RunError(f"start-up of {command[3]}: expected a recommendation, found {last}")
+    seconds, peak = done.stdout.split()
+    return float(seconds), elapsed, int(peak)
+
+
+def sizes(folder: Path) -> dict[str, int]:
+    """Bytes of each file of a folder, the largest first."""
+    found = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    return dict(sorted(found.items(), key=lambda entry: -entry[1]))

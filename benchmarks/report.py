@@ -1,0 +1,119 @@
+"""The report as tables: for the terminal and, between two markers, for the README."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.latency import TYPICAL
+from pocketrec.errors import UsageError
+from pocketrec.files import atomic_write
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+BEGIN = "<!-- benchmark:begin -->"
+END = "<!-- benchmark:end -->"
+
+COLUMNS = ("", "Recall@10", "NDCG@10 (95 % CI)", "p50 ms", "peak MB", "size MB")
+"""Short, so that a terminal of 80 columns shows the table whole; the notes say what they mean."""
+NOTHING = "–"
+
+Result = dict[str, Any]
+
+
+def rows(result: Result) -> list[tuple[str, ...]]:
+    """One row a system under ``COLUMNS``, a dash where nothing was measured."""
+    memory = result["start_up"]
+    size = result["size"]["systems"]
+    found = []
+    for row in result["systems"]:
+        system, ndcg = row["system"], row["ndcg@10"]
+        timing = _typical(result, system)
+        found.append(
+            (
+                system,
+                f"{row['recall@10']['mean']:.4f}",
+                f"{ndcg['mean']:.4f} ({ndcg['low']:.4f}–{ndcg['high']:.4f})",
+                f"{timing['p50'] / 1000:.2f}" if timing else NOTHING,
+                f"{memory[system]['peak_rss'] / 1e6:.0f}" if system in memory else NOTHING,
+                f"{size[system] / 1e6:.2f}" if system in size else NOTHING,
+            )
+        )
+    return found
+
+
+def notes(result: Result) -> list[str]:
+    """What the numbers mean, in sentences."""
+    data, environment = result["data"], result["environment"]
+    lines = [
+        f"{data['name']}: {data['users']:,} test users, {data['items']:,} items, {data['protocol']}, "
+        "ranked among the whole catalogue."
+    ]
+    for row in result["differences"]:
+        low, mean, high = (row["ndcg@10"][part] for part in ("low", "mean", "high"))
+        lines.append(
+            f"NDCG@10 of {row['ours']} less {row['theirs']}: {mean:+.4f} ({low:+.4f} to {high:+.4f})."
+        )
+    if unquantized := [name for name, kind in result["precision"].items() if kind != "int8"]:
+        lines.append(
+            f"Kept in full precision, as int8 missed the parity gate: {', '.join(unquantized)}."
+        )
+    empty = result["start_up"]["empty Python"]["peak_rss"] / 1e6
+    lines.append(
+        f"p50 ms: median time of ten recommendations for a history of {TYPICAL}, on one thread of {environment['cpu']}. "
+        f"peak MB: memory of a fresh process up to its first recommendation; an empty Python takes {empty:.0f} MB."
+    )
+    if result["warning"]:
+        lines.append(f"Not a clean measurement: {result['warning']}.")
+    commit = environment["commit"] or "no commit"
+    changed = " with changes" if environment["changed"] else ""
+    lines.append(f"`{environment['command']}`, {environment['date']}, {commit}{changed}.")
+    return lines
+
+
+def markdown(result: Result) -> str:
+    """The table of the README, accuracy x latency x memory x size, and its notes."""
+    table = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *rows(result)]
+    lines = [f"| {' | '.join(row)} |" for row in table]
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes(result))]) + "\n"
+
+
+def update_readme(readme: Path, result: Result) -> None:
+    """Replace what stands between the two markers of ``readme`` by the table.
+
+    Raises:
+        UsageError: the markers are not there, each once and in order.
+    """
+    text = readme.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest or END in before + after:
+        raise UsageError(f"{readme}: expected {BEGIN} and then {END}, each once; add them")
+    with atomic_write(readme) as temporary:
+        block = f"{BEGIN}\n{markdown(result)}{END}"
+        temporary.write_text(before + block + after, encoding="utf-8")
+
+
+def tables(result: Result) -> "list[Table]":
+    """The table of the README, the latencies and the sizes for a terminal."""
+    from pocketrec.cli.output import table
+
+    systems = table(*COLUMNS, right=COLUMNS[1:])
+    for row in rows(result):
+        systems.add_row(*row)
+    numbers = ("history", "p50", "p95", "p99")
+    latency = table("microseconds a call", "", *numbers, right=numbers)
+    for row in result["latency"]:
+        percentiles = (f"{row[name]:,.0f}" for name in numbers[1:])
+        history = NOTHING if row["history"] is None else str(row["history"])
+        latency.add_row(row["system"], row["operation"], history, *percentiles)
+    size = table("file of the bundle", "bytes", right=["bytes"])
+    for name, count in result["size"]["bundle"].items():
+        size.add_row(name, f"{count:,}")
+    return [systems, latency, size]
+
+
+def _typical(result: Result, system: str) -> dict[str, Any] | None:
+    for row in result["latency"]:
+        if (row["system"], row["operation"], row["history"]) == (system, "recommend", TYPICAL):
+            return dict(row)
+    return None

@@ -1,0 +1,271 @@
+"""One command measures a finished run and writes one report."""
+
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+
+from benchmarks import accuracy, latency, memory, report
+from pocketrec import __version__
+from pocketrec.bundle import Manifest
+from pocketrec.cli.output import results, say
+from pocketrec.cli.progress import RichReport
+from pocketrec.errors import RunError
+from pocketrec.files import write_json
+from pocketrec.ledger import Ledger
+from pocketrec.recommender import Recommender
+from pocketrec.run import Report, Run
+from pocketrec.splits import Indices
+from teacher.scorers import ItemItem
+
+NEEDED = ("teacher/holdout", "student/holdout", "student/control", "holdout", "bundle")
+PACKAGES = ("numpy", "onnxruntime", "scipy", "torch", "polars")
+BUSY = 0.5
+"""Processes that want a core, on average over a minute, from which on times are not to be trusted."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How often things are timed: calls of an operation, calls of a slow one, fresh processes."""
+
+    calls: int = 1000
+    slow_calls: int = 200
+    starts: int = 10
+
+
+FULL = Effort()
+
+
+def main(
+    data: Path,
+    run: Path,
+    out: Path,
+    *,
+    markdown: bool = False,
+    readme: Path | None = None,
+    effort: Effort = FULL,
+) -> None:
+    """Measure the run folder ``run`` on the data folder ``data`` and print the table.
+
+    Writes ``out/COMMIT.json`` and the same as ``out/latest.json``; with ``readme`` its table is renewed too.
+
+    Raises:
+        RunError: a stage of the run is missing, or the data is not what the run was made from.
+        DataError: the data cannot be read.
+    """
+    load = os.getloadavg()[0]  # before this process adds to it
+    opened = Run.open(run)
+    opened = Run(run, replace(opened.settings, data=str(data)))
+    for name in NEEDED:
+        opened.facts(name)
+    warning = f"load {load:.1f} when it began, so times may be too long" if load > BUSY else None
+    if warning:
+        say(f"warning: {warning}; measure again when nothing else runs")
+    result = {
+        "environment": environment(opened.settings.seed),
+        "load": load,
+        "warning": warning,
+        **measure(opened, effort, RichReport()),
+    }
+    name = result["environment"]["commit"] or "no-commit"
+    for file in (f"{name}.json", "latest.json"):
+        write_json(out / file, result)
+    if readme:
+        report.update_readme(readme, result)
+    if markdown:
+        print(report.markdown(result), end="")
+    else:
+        for table in report.tables(result):
+            results().print(table)
+        print(*report.notes(result), sep="\n")
+    say(f"{out / f'{name}.json'}")
+
+
+def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
+    """Everything but the surroundings; what is timed comes first, on a process that has done nothing yet."""
+    ledger, bundle = _ledger(run), run.folder / "bundle"
+    ids = run.dataset.ids.ids
+    histories = latency.histories_to_time(run.dataset.sequences, run.settings.seed)
+    named = {n: [[ids[item] for item in h] for h in given] for n, given in histories.items()}
+    first = histories.get(latency.TYPICAL) or histories[max(histories)]
+    calls, texts = effort.calls, run.dataset.texts[:1000]
+    timed = latency.time_bundle(bundle, named, texts, calls, effort.slow_calls)
+    timings = _collect("Timing the bundle", timed, len(histories) + 4, progress)
+    start_up = {
+        "empty Python": memory.start_up("empty", bundle, [], effort.starts),
+        accuracy.BUNDLE: memory.start_up(
+            "bundle", bundle, [ids[item] for item in first[0]], effort.starts
+        ),
+    }
+    with progress.task("Fitting the peers", len(accuracy.PEERS)) as advance:
+        peers = {}
+        for kind in accuracy.PEERS:
+            peers[kind] = accuracy.fit_peer(run, kind)
+            advance(len(peers))
+    ease = peers[accuracy.EASE]
+    timed = latency.time_peers(bundle, ease, histories, calls)
+    timings += _collect("Timing the peers", timed, 2 * len(histories), progress)
+    start_up[accuracy.EASE] = _start_matrix(run, ease, first[0], effort.starts)
+    return {
+        "data": {
+            "name": run.dataset.name,
+            "fingerprint": run.dataset.fingerprint,
+            "protocol": run.split.protocol,
+            "users": len(run.split.test),
+            "items": len(ids),
+            "interactions": sum(map(len, run.dataset.sequences)),
+        },
+        **_accuracy(run, ledger, peers, progress),
+        "latency": [asdict(timing) for timing in timings],
+        "start_up": start_up,
+        "size": _sizes(run, ease),
+    }
+
+
+def _accuracy(
+    run: Run, ledger: Ledger, peers: dict[str, ItemItem], progress: Report
+) -> dict[str, Any]:
+    seed, split = run.settings.seed, run.split
+    peer = accuracy.best_peer(run)
+    pairs = [
+        (accuracy.BUNDLE, peer),
+        (accuracy.BUNDLE, accuracy.TEACHER),
+        (accuracy.FULL_PRECISION, accuracy.WITHOUT_KD),
+    ]
+    with progress.task("Ranking and comparing", 3) as advance:
+        ranks = accuracy.all_ranks(run, ledger, peers)
+        advance(1)
+        systems = accuracy.summarize(ranks, seed)
+        differences = accuracy.differences(ranks, pairs, seed)
+        advance(2)
+        lists = accuracy.lists(
+            Recommender.open(run.folder / "holdout/bundle"),
+            run.dataset.ids.ids,
+            np.load(run.folder / "teacher/holdout/item_vectors.npy"),
+            split.test.sample(accuracy.LIST_USERS, seed),
+        )
+    facts, exported = run.facts("teacher/holdout"), run.facts("holdout")
+    chosen = {kind: facts["item_models"][kind]["settings"] for kind in accuracy.PEERS}
+    lengths = np.array([len(history) for history in split.test.histories])
+    return {
+        "systems": systems,
+        "best_peer": peer,
+        "peer_settings": chosen,
+        "teacher": facts["names"]["teacher"],
+        "precision": exported["precision"],
+        "parity": exported["parity"],
+        "differences": differences,
+        "by_history_length": accuracy.by_history_length(ranks, lengths),
+        "lists": lists,
+    }
+
+
+def _ledger(run: Run) -> Ledger:
+    ledger = Ledger.load(run.folder)
+    for stage in (*accuracy.STAGES.values(), "best_peer"):
+        if stage not in ledger.ranks:
+            raise RunError(
+                f"{run.folder / 'ledger.json'}: expected stage {stage!r}, found none; run `pocketrec build` again"
+            )
+    made = Manifest.read(run.folder / "holdout/bundle/manifest.json").data
+    if made.fingerprint != run.dataset.fingerprint:
+        raise RunError(
+            f"{run.settings.data}: expected the data of {run.folder} ({made.name}, {made.fingerprint}), "
+            f"found {run.dataset.name}, {run.dataset.fingerprint}; give the data that the run was built on"
+        )
+    return ledger
+
+
+def _collect(
+    title: str, timed: Iterable[latency.Timing], total: int, progress: Report
+) -> list[latency.Timing]:
+    found = []
+    with progress.task(title, total) as advance:
+        for timing in timed:
+            found.append(timing)
+            advance(len(found))
+    return found
+
+
+def _start_matrix(run: Run, ease: ItemItem, history: Indices, starts: int) -> dict[str, Any]:
+    """A process that loads EASE's matrix and scores one history; the file stands in the run for that time alone."""
+    known = np.flatnonzero(np.isin(ease.head, history)).tolist()
+    with tempfile.TemporaryDirectory(prefix=".benchmark-", dir=run.folder) as folder:
+        path = Path(folder) / "ease.npy"
+        np.save(path, ease.weights)
+        return memory.start_up("matrix", path, known, starts)
+
+
+def _sizes(run: Run, ease: ItemItem) -> dict[str, Any]:
+    bundle = memory.sizes(run.folder / "bundle")
+    student = memory.sizes(run.folder / "student/holdout")
+    student.pop("ranks.npz", None)  # what was measured, not part of the student
+    return {
+        "bundle": bundle,
+        "systems": {
+            accuracy.EASE: ease.weights.nbytes,
+            accuracy.FULL_PRECISION: sum(student.values()),
+            accuracy.BUNDLE: sum(bundle.values()),
+        },
+    }
+
+
+def environment(seed: int) -> dict[str, Any]:
+    """Where and how the numbers came about; names no machine, user or folder."""
+    status = _git("status", "--porcelain", "--untracked-files=no")
+    return {
+        "date": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "commit": _git("rev-parse", "--short=12", "HEAD"),
+        "changed": bool(status),
+        "command": _command(),
+        "seed": seed,
+        "cpu": _cpu(),
+        "cores": psutil.cpu_count(logical=False),
+        "logical_cores": psutil.cpu_count(),
+        "threads": 1,
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": {"pocketrec": __version__, **{name: _version(name) for name in PACKAGES}},
+    }
+
+
+def _command() -> str:
+    name = Path(sys.argv[0]).name
+    return shlex.join(["pocketrec" if name == "__main__.py" else name, *sys.argv[1:]])
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(memory.ROOT), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None  # installed without its repository, or a machine without git
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())

@@ -1,0 +1,140 @@
+"""The whole command on a run of 40 films whose models are made up and whose bundle is real."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tiny_bundle import build_tiny_bundle, tiny_items
+
+from benchmarks import accuracy
+from benchmarks import run as bench
+from pocketrec.bundle import DataRecord, Manifest, seal
+from pocketrec.errors import RunError
+from pocketrec.files import read_json, write_json
+from pocketrec.ledger import STAGES, Ledger
+from pocketrec.recommender import Recommender
+from pocketrec.run import Run
+
+QUICK = bench.Effort(calls=3, slow_calls=1, starts=1)
+PEERS = {
+    "ItemKNN": {"kind": "ItemKNN", "settings": {"neighbours": 20, "shrink": 10}, "decay": 1.0},
+    "EASE": {"kind": "EASE", "settings": {"ridge": 20.0}, "decay": 1.0},
+}
+FACTS = {
+    "teacher-holdout": {
+        "names": {"teacher": "the teacher"},
+        "item_models": {
+            kind: {**chosen, "validation": score}
+            for (kind, chosen), score in zip(PEERS.items(), (0.1, 0.2), strict=True)
+        },
+        "exact_items": 40,
+    },
+    "student-holdout": {},
+    "student-control": {},
+    "holdout": {"precision": {"sequence_encoder.onnx": "int8"}, "parity": {"passed": True}},
+    "bundle": {},
+}
+
+
+@pytest.fixture
+def data(tmp_path):
+    """60 people who choose 6 to 15 of the films."""
+    folder = tmp_path / "films"
+    folder.mkdir()
+    titles = [f"{item.item_id},{item.title}" for item in tiny_items()]
+    (folder / "items.csv").write_text("\n".join(["item_id,title", *titles]), encoding="utf-8")
+    rng = np.random.default_rng(0)
+    lines = ["user_id,item_id,position"]
+    for user in range(60):
+        chosen = rng.choice(40, rng.integers(6, 16), replace=False)
+        lines += [f"u{user},m{item + 1:02},{place}" for place, item in enumerate(chosen)]
+    (folder / "interactions.csv").write_text("\n".join(lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def run(data, tmp_path):
+    made = Run.open(tmp_path / "run", data)
+    for name, facts in FACTS.items():
+        record = {"fingerprint": "f", "seconds": 1.0, "facts": facts}
+        write_json(made.folder / "records" / f"{name}.json", record)
+    for place in ("bundle", "holdout/bundle"):
+        folder = build_tiny_bundle(made.folder / place)
+        manifest = Manifest.read(folder / "manifest.json")
+        record = DataRecord(made.dataset.name, made.dataset.fingerprint)
+        seal(folder, replace(manifest, data=record))
+    rng = np.random.default_rng(0)
+    for place in ("teacher/holdout", "student/holdout"):
+        (made.folder / place).mkdir(parents=True)
+        vectors = rng.normal(size=(40, 8)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        np.save(made.folder / place / "item_vectors.npy", vectors)
+    (made.folder / "student/holdout/ranks.npz").write_bytes(b"no part of the student")
+    ledger = Ledger(made.dataset.name, made.split.protocol, 0)
+    for stage in STAGES:
+        ledger.add(stage, rng.integers(1, 31, len(made.split.test)).astype(np.float64))
+    ledger.save(made.folder)
+    return made
+
+
+def test_the_report(run, data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench.os, "getloadavg", lambda: (3.0, 3.0, 3.0))
+    out, readme = tmp_path / "results", tmp_path / "README.md"
+    readme.write_text("<!-- benchmark:begin -->\n<!-- benchmark:end -->\n", encoding="utf-8")
+    bench.main(data, run.folder, out, markdown=True, readme=readme, effort=QUICK)
+    result = read_json(out / "latest.json")
+    name = result["environment"]["commit"] or "no-commit"
+    assert sorted(path.name for path in out.iterdir()) == sorted([f"{name}.json", "latest.json"])
+    assert [row["system"] for row in result["systems"]] == list(accuracy.SYSTEMS)
+    assert result["load"] == 3.0
+    assert result["data"]["users"] == 60
+    assert result["size"]["systems"]["EASE"] == 40 * 40 * 4
+    assert set(result["start_up"]) == {"empty Python", "EASE", accuracy.BUNDLE}
+    assert all(start["peak_rss"] > 0 for start in result["start_up"].values())
+    student = (run.folder / "student/holdout/item_vectors.npy").stat().st_size
+    assert result["size"]["systems"]["Student fp32"] == student
+    captured = capsys.readouterr()
+    assert captured.out.startswith("|  | Recall@10 |")
+    assert captured.out in readme.read_text(encoding="utf-8")
+    assert "warning: load 3.0 when it began" in captured.err
+    assert str(tmp_path) not in json.dumps({**result, "environment": None})
+    assert not list(run.folder.glob(".benchmark-*"))
+
+
+def test_peers_are_those_of_the_ledger(run):
+    ledger = Ledger.load(run.folder)
+    assert accuracy.best_peer(run) == "EASE"
+    peers = {kind: accuracy.fit_peer(run, kind) for kind in accuracy.PEERS}
+    ranks = accuracy.all_ranks(run, ledger, peers)
+    assert tuple(ranks) == accuracy.SYSTEMS
+    assert ranks["EASE"] is ledger.ranks["best_peer"]
+    assert ranks[accuracy.BUNDLE] is ledger.ranks["bundle"]
+    assert ranks["ItemKNN"].shape == ledger.ranks["teacher"].shape
+
+
+def test_a_run_of_other_data_is_refused(run, data, tmp_path):
+    lines = (data / "interactions.csv").read_text(encoding="utf-8").splitlines()
+    (data / "interactions.csv").write_text("\n".join(lines[:-1]), encoding="utf-8")
+    with pytest.raises(RunError, match="expected the data of .*give the data"):
+        bench.main(data, run.folder, tmp_path / "out", effort=QUICK)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unfinished_run_is_refused(run, data, tmp_path):
+    ledger = Ledger.load(run.folder)
+    del ledger.ranks["bundle"]
+    ledger.save(run.folder)
+    with pytest.raises(RunError, match="expected stage 'bundle', found none"):
+        bench.main(data, run.folder, tmp_path / "out", effort=QUICK)
+    (run.folder / "records/bundle.json").unlink()
+    with pytest.raises(RunError, match="expected a finished artefact, found none"):
+        bench.main(data, run.folder, tmp_path / "out", effort=QUICK)
+
+
+def test_the_tables_of_a_terminal(run, data, tmp_path, capsys):
+    bench.main(data, run.folder, tmp_path / "out", effort=QUICK)
+    out = capsys.readouterr().out
+    for text in (*accuracy.SYSTEMS, "encode a text", "items.npz", "ranked among the whole"):
+        assert text in out
+    assert Recommender.open(run.folder / "bundle")  # untouched

@@ -1,0 +1,35 @@
+"""Fresh processes and file sizes."""
+
+import numpy as np
+import pytest
+
+from benchmarks import memory
+from pocketrec.bundle import LAYOUT
+from pocketrec.errors import RunError
+
+
+def test_a_bundle_takes_more_than_an_empty_process(tiny_bundle):
+    ballast = np.ones(30_000_000)  # 240 MB in this process must not count in another
+    empty = memory.start_up("empty", tiny_bundle, [], starts=1)
+    bundle = memory.start_up("bundle", tiny_bundle, ["m01", "m02"], starts=1)
+    assert 0 < empty["peak_rss"] < bundle["peak_rss"] < ballast.nbytes
+    assert 0 < bundle["seconds"] < bundle["process_seconds"]
+
+
+def test_a_matrix(tmp_path):
+    np.save(tmp_path / "matrix.npy", np.ones((30, 30), dtype=np.float32))
+    found = memory.start_up("matrix", tmp_path / "matrix.npy", [0, 7], starts=2)
+    assert found["starts"] == 2
+    assert found["peak_rss"] > 0
+
+
+def test_a_process_that_fails_says_why(tmp_path):
+    with pytest.raises(RunError, match=r"start-up of bundle: .*found no such file"):
+        memory.start_up("bundle", tmp_path / "none", ["m01"], starts=1)
+
+
+def test_sizes_of_every_file_largest_first(tiny_bundle):
+    found = memory.sizes(tiny_bundle)
+    assert set(found) == set(LAYOUT.names)
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert found[LAYOUT.items] == (tiny_bundle / LAYOUT.items).stat().st_size

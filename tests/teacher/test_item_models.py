@@ -1,0 +1,164 @@
+"""Which settings tuning chooses, for which items a closed form is fitted, and what becomes of the others."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import sparse
+from tiny_data import random_histories, unit_rows
+
+from pocketrec.ranker import impute_rows
+from pocketrec.splits import Cases
+from teacher import item_models
+from teacher.fusion import validation_ndcg
+from teacher.item_models import Chosen, Tuner, affordable_items, fit, most_chosen
+from teacher.neighbours import ease
+from teacher.recipe import TeacherRecipe
+from teacher.scorers import ItemItem, history_matrix
+
+ITEMS = 30
+TRAIN = random_histories(60, ITEMS, 12)
+VECTORS = unit_rows((ITEMS, 8))
+CASES = Cases(np.arange(60), TRAIN, np.array([(h[-1] + 1) % ITEMS for h in TRAIN]))
+
+
+def tuner(items: int = ITEMS, users: int = 1000) -> Tuner:
+    recipe = TeacherRecipe(tune_items=items, tune_users=users)
+    return Tuner(TRAIN, CASES, VECTORS, recipe, seed=0, seconds=None)
+
+
+def test_most_chosen_in_catalogue_order_and_ties_by_catalogue_order() -> None:
+    train = [np.array([3, 1]), np.array([3, 4]), np.array([3, 1, 0])]  # 0, 1, 3, 4: 1 2 3 1
+    assert most_chosen(train, 6, 2).tolist() == [1, 3]
+    assert most_chosen(train, 6, 3).tolist() == [0, 1, 3]
+    assert most_chosen(train, 6, 99).tolist() == [0, 1, 2, 3, 4, 5]
+
+
+@pytest.fixture
+def one_second_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(1000))
+    monkeypatch.setattr(item_models, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(item_models, "ease", lambda x, ridge: None)
+
+
+@pytest.mark.usefixtures("one_second_a_fit")
+def test_affordable_items_grow_with_the_cube_root_of_the_time() -> None:
+    # 1,500 items take a second.
+    assert affordable_items(10.0, fits=10, limit=16_000) == 1500
+    assert affordable_items(80.0, fits=10, limit=16_000) == 3000
+    assert affordable_items(1e6, fits=10, limit=16_000) == 16_000
+    assert affordable_items(0.0, fits=10, limit=16_000) == 1000
+    assert affordable_items(0.0, fits=10, limit=120) == 120  # a catalogue that is smaller
+    assert affordable_items(None, fits=10, limit=16_000) == 16_000
+
+
+def test_tuning_sees_the_head_alone() -> None:
+    tuned = tuner(items=10)
+    assert tuned.head.tolist() == most_chosen(TRAIN, ITEMS, 10).tolist()
+    assert tuned.interactions.shape == (60, 10)
+    np.testing.assert_array_equal(tuned.vectors, VECTORS[tuned.head])
+    assert 0 < len(tuned.cases) < 60
+    for user, history, target in zip(
+        tuned.cases.users, tuned.cases.histories, tuned.cases.targets, strict=True
+    ):
+        assert tuned.head[target] == CASES.targets[user]
+        inside = [i for i in TRAIN[user] if i in tuned.head]
+        assert tuned.head[history].tolist() == inside  # in the order of the history
+
+
+def test_tuning_samples_users() -> None:
+    assert len(tuner(users=20).cases) == 20
+
+
+def test_each_coordinate_is_chosen_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[tuple[float, float]] = []
+
+    def fitted(x: sparse.csr_matrix, v: npt.NDArray[np.float32], a: float, b: float) -> object:
+        tried.append((a, b))
+        return np.array([[a, b]], dtype=np.float32)
+
+    def quality(scorer: ItemItem, cases: Cases) -> float:
+        a, b = scorer.weights[0]
+        return float(-((a - 1) ** 2) - (b - 30) ** 2 - (scorer.decay - 0.9) ** 2)
+
+    monkeypatch.setitem(item_models.FITS, "fake", fitted)
+    monkeypatch.setattr(item_models, "validation_ndcg", quality)
+    chosen = tuner().choose("fake", {"a": (1, 2, 3), "b": (10, 20, 30)}, decays=(1.0, 0.9, 0.8))
+    assert chosen == Chosen("fake", {"a": 1, "b": 30}, 0.9, chosen.validation)
+    assert chosen.validation == pytest.approx(0.0)
+    # The first coordinate beside the middle of the second, then the second beside the best of the first.
+    assert tried == [(1, 20), (2, 20), (3, 20), (1, 10), (1, 20), (1, 30)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "grid"),
+    [
+        ("ItemKNN", {"neighbours": (5.0, 30.0), "shrink": (0.0, 10.0)}),
+        ("EASE", {"ridge": (1.0, 10.0, 100.0)}),
+        ("EASE with text", {"ridge": (1.0, 10.0), "text_weight": (0.0, 5.0)}),
+    ],
+)
+def test_what_tuning_promises_the_fitted_model_keeps(
+    kind: str, grid: dict[str, tuple[float, ...]]
+) -> None:
+    chosen = tuner().choose(kind, grid, decays=(1.0, 0.7))
+    assert all(chosen.settings[name] in values for name, values in grid.items())
+    model = fit(chosen, TRAIN, VECTORS, ITEMS)
+    assert validation_ndcg(model, CASES) == pytest.approx(chosen.validation)
+    assert model.decay == chosen.decay
+    assert model.name == chosen.describe()
+
+
+def test_description() -> None:
+    assert Chosen("EASE", {"ridge": 100.0}, 1.0, 0.1).describe() == "EASE (ridge 100)"
+    text = Chosen("EASE with text", {"ridge": 0.5, "text_weight": 20.0}, 0.9, 0.1)
+    assert text.describe() == "EASE with text (ridge 0.5, text_weight 20, decay 0.9)"
+
+
+class TestItemsOutsideTheHead:
+    chosen = Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0)
+    head = most_chosen(TRAIN, ITEMS, 12)
+    outside = np.setdiff1d(np.arange(ITEMS), head)
+
+    def fitted(self, impute: bool) -> ItemItem:
+        return fit(self.chosen, TRAIN, VECTORS, 12, impute=impute)
+
+    def test_the_head_is_fitted_on_itself_alone(self) -> None:
+        model = self.fitted(impute=True)
+        assert model.head.tolist() == self.head.tolist()
+        expected = ease(history_matrix(TRAIN, ITEMS)[:, self.head], 2.0)
+        np.testing.assert_array_equal(model.weights, expected)
+
+    def test_without_imputation_they_score_nothing(self) -> None:
+        model = self.fitted(impute=False)
+        assert model.tail is None
+        assert not model.scores(TRAIN)[:, self.outside].any()
+
+    def test_imputed_columns_are_those_that_a_device_would_give_a_new_item(self) -> None:
+        model = self.fitted(impute=True)
+        assert model.tail is not None
+        tail = model.tail.toarray()
+        assert tail.dtype == np.float32
+        assert not tail[:, self.head].any()
+        row_sum = float(model.table(20).weights[self.head].sum(axis=1).mean())
+        neighbours, weights = impute_rows(VECTORS[self.outside], VECTORS[self.head], row_sum)
+        for item, row, values in zip(self.outside, neighbours, weights, strict=True):
+            filled = row >= 0
+            np.testing.assert_allclose(tail[row[filled], item], values[filled])
+            assert np.count_nonzero(tail[:, item]) == filled.sum()
+            assert tail[:, item].sum() == pytest.approx(row_sum, rel=1e-5)
+
+    def test_every_item_has_a_table_row(self) -> None:
+        table = self.fitted(impute=True).table(5)
+        assert (table.neighbours[:, 0] >= 0).all()
+        assert set(table.neighbours[table.neighbours >= 0]) <= set(self.head.tolist())
+
+
+def test_an_item_like_no_other_gets_no_imputed_column() -> None:
+    vectors: npt.NDArray[np.float32] = np.ones((ITEMS, 1), dtype=np.float32)
+    lonely = most_chosen(TRAIN, ITEMS, ITEMS - 1)
+    alone = int(np.setdiff1d(np.arange(ITEMS), lonely)[0])
+    vectors[alone] = -1
+    model = fit(Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), TRAIN, vectors, ITEMS - 1, impute=True)
+    assert not model.scores(TRAIN)[:, alone].any()

@@ -1,0 +1,185 @@
+"""Scorers by hand and against dense algebra, and the one contract that all of them keep."""
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import sparse
+from tiny_data import random_histories, unit_rows
+
+from pocketrec.artefact import NeighbourTable
+from teacher.fusion import Fused
+from teacher.neighbours import ease, ease_with_text, item_knn
+from teacher.recipe import SequenceRecipe
+from teacher.scorers import (
+    ItemItem,
+    Popularity,
+    Scorer,
+    history_matrix,
+    interaction_counts,
+    standardise,
+)
+from teacher.sequence import SequenceModel, SequenceScorer
+
+ITEMS = 30
+TRAIN = random_histories(60, ITEMS - 2, 12)  # the last two items are cold
+VECTORS = unit_rows((ITEMS, 6))
+HEAD = np.array([1, 2, 3, 5, 8, 13, 21])
+
+
+def history(*items: int) -> npt.NDArray[np.int64]:
+    return np.array(items, dtype=np.int64)
+
+
+def interactions() -> sparse.csr_matrix:
+    return history_matrix(TRAIN, ITEMS)
+
+
+def whole(weights: npt.NDArray[np.float32], decay: float = 1.0) -> ItemItem:
+    return ItemItem("whole", weights, np.arange(ITEMS), ITEMS, decay)
+
+
+def headed(decay: float = 0.7) -> ItemItem:
+    """A head of seven items and a random tail: a third of its entries filled."""
+    rng = np.random.default_rng(1)
+    tail = rng.uniform(0.1, 1, (len(HEAD), ITEMS)).astype(np.float32)
+    tail[rng.random(tail.shape) < 2 / 3] = 0
+    tail[:, HEAD] = 0
+    weights = ease(interactions()[:, HEAD], 5.0)
+    return ItemItem("headed", weights, HEAD, ITEMS, decay, sparse.csr_matrix(tail))
+
+
+def dense(model: ItemItem) -> npt.NDArray[np.float32]:
+    """The model as one matrix [N, N], row = history item."""
+    matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
+    matrix[np.ix_(model.head, model.head)] = model.weights
+    if model.tail is not None:
+        matrix[model.head] += model.tail.toarray()
+    return matrix
+
+
+def sequence() -> SequenceScorer:
+    recipe = SequenceRecipe(dimensions=16, id_embedding=True)
+    return SequenceScorer(SequenceModel(VECTORS, 10, recipe))
+
+
+SCORERS: dict[str, Callable[[], Scorer]] = {
+    "popularity": lambda: Popularity(interaction_counts(TRAIN, ITEMS)),
+    "ItemKNN": lambda: whole(item_knn(interactions(), 10, 5.0)),
+    "EASE": lambda: whole(ease(interactions(), 5.0)),
+    "EASE with text": lambda: whole(ease_with_text(interactions(), VECTORS, 3.0, 5.0), 0.8),
+    "head and tail": headed,
+    "sequence": sequence,
+    "fused": lambda: Fused(sequence(), headed(), 0.6),
+}
+
+
+@pytest.fixture(scope="module", params=SCORERS)
+def scorer(request: pytest.FixtureRequest) -> Scorer:
+    return SCORERS[request.param]()
+
+
+class TestEveryScorer:
+    # One longer than the sequence model reads, one of cold items, one empty.
+    histories = (*TRAIN[:5], np.arange(20), history(28, 29), history())
+
+    def test_shape_type_and_finiteness(self, scorer: Scorer) -> None:
+        scores = scorer.scores(list(self.histories))
+        assert scores.shape == (len(self.histories), ITEMS)
+        assert scores.dtype == np.float32
+        assert np.isfinite(scores).all()
+        assert scorer.name
+
+    def test_the_same_again(self, scorer: Scorer) -> None:
+        first = scorer.scores(list(self.histories))
+        assert np.array_equal(first, scorer.scores(list(self.histories)))
+
+    def test_a_history_alone_and_in_a_batch(self, scorer: Scorer) -> None:
+        together = scorer.scores(list(self.histories))
+        for row, alone in zip(together, self.histories, strict=True):
+            np.testing.assert_allclose(scorer.scores([alone])[0], row, rtol=1e-4, atol=1e-5)
+
+    def test_the_caller_may_write_into_the_scores(self, scorer: Scorer) -> None:
+        scores = scorer.scores(list(self.histories))
+        before = scores.copy()
+        scores[:] = -1
+        assert np.array_equal(scorer.scores(list(self.histories)), before)
+
+    def test_histories_are_left_alone(self, scorer: Scorer) -> None:
+        given = [h.copy() for h in self.histories]
+        scorer.scores(given)
+        assert all(np.array_equal(a, b) for a, b in zip(given, self.histories, strict=True))
+
+
+def test_history_matrix_counts_older_items_less() -> None:
+    matrix = history_matrix([history(2, 0, 3), history(), history(1)], 4, 0.5)
+    assert matrix.dtype == np.float32
+    assert matrix.toarray().tolist() == [[0.5, 0, 0.25, 1], [0, 0, 0, 0], [0, 1, 0, 0]]
+
+
+def test_history_matrix_without_decay_and_without_histories() -> None:
+    assert history_matrix([history(2, 0)], 3).toarray().tolist() == [[1, 0, 1]]
+    assert history_matrix([history(2, 0)], 3, 0.0).toarray().tolist() == [[1, 0, 0]]
+    assert history_matrix([], 3).shape == (0, 3)
+
+
+def test_interaction_counts() -> None:
+    counts = interaction_counts([history(0, 2), history(2), history()], 4)
+    assert counts.tolist() == [1, 0, 2, 0]
+    assert counts.dtype == np.float32
+    assert interaction_counts([], 2).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.6])
+def test_head_and_tail_score_as_one_matrix(decay: float) -> None:
+    model = headed(decay)
+    expected = history_matrix(TRAIN, ITEMS, decay).toarray() @ dense(model)
+    np.testing.assert_allclose(model.scores(TRAIN), expected, atol=1e-5)
+
+
+def test_age_counts_items_outside_the_head() -> None:
+    model = ItemItem("one", np.ones((1, 1), dtype=np.float32), history(0), 3, 0.5)
+    assert model.scores([history(0, 1, 2)])[0].tolist() == [0.25, 0, 0]
+
+
+@pytest.mark.parametrize("k", [1, 3, 50])
+def test_table_lists_the_strongest_history_items(k: int) -> None:
+    model = headed()
+    table = model.table(k)
+    width = min(k, len(HEAD) - 1)
+    assert table.neighbours.shape == table.weights.shape == (ITEMS, width)
+    for item, column in enumerate(dense(model).T):
+        positive = np.sort(column[column > 0])[::-1][:width]
+        filled = table.neighbours[item] >= 0
+        assert table.weights[item, filled].tolist() == positive.tolist()
+        assert column[table.neighbours[item, filled]].tolist() == positive.tolist()
+        assert not table.weights[item, ~filled].any()
+        assert np.all(filled[: len(positive)])
+
+
+def test_whole_table_scores_as_the_model_where_no_weight_is_negative() -> None:
+    model = whole(item_knn(interactions(), ITEMS, 1.0))
+    table: NeighbourTable = model.table(ITEMS)
+    matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
+    for item in range(ITEMS):
+        filled = table.neighbours[item] >= 0
+        matrix[table.neighbours[item, filled], item] = table.weights[item, filled]
+    np.testing.assert_array_equal(matrix, model.weights)
+
+
+def test_standardise_by_hand() -> None:
+    scores = np.array([[1, 2, 3], [5, 5, 5]], dtype=np.float32)
+    found = standardise(scores)
+    np.testing.assert_allclose(found[0], [-np.sqrt(1.5), 0, np.sqrt(1.5)], rtol=1e-6)
+    assert found[1].tolist() == [0, 0, 0]
+    assert found.dtype == np.float32
+    assert scores.tolist() == [[1, 2, 3], [5, 5, 5]]
+
+
+@given(st.floats(-1e6, 1e6, width=32), st.integers(1, 3000))
+def test_a_constant_row_says_nothing(value: float, items: int) -> None:
+    row = np.full((1, items), value, dtype=np.float32)
+    assert not standardise(row).any()

@@ -1,0 +1,334 @@
+"""The teacher's sequence model: what a state has read, what training learns, chooses and when it stops."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from tiny_data import random_histories, unit_rows
+from torch import Tensor
+from torch.nn import functional
+
+from pocketrec.sequences import PAD
+from pocketrec.splits import Cases, Indices
+from teacher import sequence as module
+from teacher.recipe import SequenceRecipe
+from teacher.sequence import SequenceModel, SequenceScorer, train
+
+ITEMS = 24
+LENGTH = 8
+SMALL = SequenceRecipe(dimensions=16, layers=1, dropout=0.1, projection_dropout=0.0, batch=32)
+NOBODY = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
+
+
+def model(recipe: SequenceRecipe = SMALL, seed: int = 0) -> SequenceModel:
+    torch.manual_seed(seed)
+    return SequenceModel(unit_rows((ITEMS, 12)), LENGTH, recipe).eval()
+
+
+def circle(users: int = 60) -> tuple[list[Indices], Cases]:
+    """Everyone walks round the catalogue item by item; the next step is the validation target."""
+    rng = np.random.default_rng(0)
+    starts, lengths = rng.integers(ITEMS, size=users), rng.integers(3, LENGTH + 1, users)
+    walks = [(s + np.arange(n + 1)) % ITEMS for s, n in zip(starts, lengths, strict=True)]
+    histories = [walk[:-1] for walk in walks]
+    return histories, Cases(np.arange(users), histories, np.array([walk[-1] for walk in walks]))
+
+
+def weights(of: SequenceModel) -> Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in of.parameters()])
+
+
+@torch.no_grad()
+def states(of: SequenceModel, rows: list[list[int]]) -> Tensor:
+    return of(torch.tensor(rows), of.items())
+
+
+class TestStates:
+    rows = ([3, 7, 1, 9, 4], [5, 5, 2, 0, 8])
+
+    @pytest.mark.parametrize("training", [False, True])
+    def test_a_state_has_read_no_later_item(self, training: bool) -> None:
+        plain = SequenceRecipe(dimensions=16, dropout=0.0, projection_dropout=0.0)
+        m = model(plain).train(training)
+        before = states(m, list(self.rows))
+        for place in range(5):
+            changed = [list(row) for row in self.rows]
+            changed[0][place] = 20
+            after = states(m, changed)
+            torch.testing.assert_close(after[0, : place + 1], before[0, : place + 1])
+            torch.testing.assert_close(after[1], before[1])
+            differs = (after[0, place + 1 :] - before[0, place + 1 :]).abs().amax(dim=-1)
+            assert (differs > 1e-4).all()  # every later state has read it
+
+    def test_padding_on_the_right_changes_no_state(self) -> None:
+        m = model()
+        padded = states(m, [[3, 7, 1, PAD, PAD, PAD, PAD, PAD]])
+        torch.testing.assert_close(padded[:, :4], states(m, [[3, 7, 1]]))
+        assert torch.isfinite(padded).all()
+
+    def test_shape_and_unit_length(self) -> None:
+        found = states(model(), list(self.rows))
+        assert found.shape == (2, 6, 16)
+        torch.testing.assert_close(found.norm(dim=-1), torch.ones(2, 6))
+
+    def test_the_first_state_is_everybodys(self) -> None:
+        found = states(model(), list(self.rows))
+        torch.testing.assert_close(found[0, 0], found[1, 0])
+
+    def test_order_matters(self) -> None:
+        found = states(model(), [[3, 7, 1], [7, 3, 1]])
+        assert not torch.allclose(found[0, -1], found[1, -1], atol=1e-5)
+
+
+class TestItems:
+    def test_unit_rows_of_the_projected_text_vectors(self) -> None:
+        m = model()
+        with torch.no_grad():
+            expected = functional.normalize(m.project(m.vectors), dim=-1)
+            torch.testing.assert_close(m.items(), expected)
+
+    def test_an_id_residual_starts_at_nothing_and_learns(self) -> None:
+        m = model(SMALL.model_copy(update={"id_embedding": True}))
+        assert m.residual is not None
+        with torch.no_grad():
+            torch.testing.assert_close(m.items(), functional.normalize(m.project(m.vectors)))
+        histories, cases = circle()
+        train(m, histories, cases, SMALL, seed=0, epochs=2)
+        assert m.residual.weight.abs().max() > 0
+
+    def test_text_vectors_are_never_trained(self) -> None:
+        m = model()
+        before = m.vectors.clone()
+        histories, cases = circle()
+        train(m, histories, cases, SMALL, seed=0, epochs=2)
+        assert torch.equal(m.vectors, before)
+        assert not any(p is m.vectors for p in m.parameters())
+
+    def test_temperature_is_bounded(self) -> None:
+        m = model(SMALL.model_copy(update={"temperature": 1000.0}))
+        assert m.temperature.item() == 100.0
+        assert model().temperature.item() == pytest.approx(15.0)
+
+
+class TestScorer:
+    def test_logits_by_hand(self) -> None:
+        m = model()
+        found = SequenceScorer(m).logits([np.array([3, 7, 1])])
+        with torch.no_grad():
+            expected = 15.0 * states(m, [[3, 7, 1]])[0, -1] @ m.items().T
+        np.testing.assert_allclose(found[0], expected, atol=1e-4)
+
+    def test_scores_are_roots_of_softmax_probabilities_up_to_a_factor(self) -> None:
+        scorer = SequenceScorer(model())
+        histories = random_histories(4, ITEMS, LENGTH)
+        probabilities = torch.tensor(scorer.logits(histories)).softmax(dim=-1)
+        scores = torch.tensor(scorer.scores(histories))
+        torch.testing.assert_close(scores**2 / (scores**2).sum(-1, keepdim=True), probabilities)
+        assert scores.amax(dim=-1).tolist() == [1, 1, 1, 1]
+
+    def test_the_newest_items_of_a_long_history_are_read(self) -> None:
+        scorer = SequenceScorer(model())
+        long = np.arange(LENGTH + 5)
+        np.testing.assert_array_equal(scorer.logits([long]), scorer.logits([long[-LENGTH:]]))
+
+
+class TestLoss:
+    def whole(self, m: SequenceModel, batch: Tensor) -> Tensor:
+        """Cross-entropy over the catalogue, one filled place at a time."""
+        items = m.items()
+        losses = []
+        for row in batch:
+            read = row[row != PAD]
+            for place, target in enumerate(read):
+                user = (
+                    m(read[None, :place], items)[0, -1] if place else m(read[None, :1], items)[0, 0]
+                )
+                logits = m.temperature * items @ user
+                losses.append(logits.logsumexp(0) - logits[target])
+        return torch.stack(losses).mean()
+
+    batch = torch.tensor([[3, 7, 1, 9], [5, 2, PAD, PAD], [8, PAD, PAD, PAD]])
+
+    @torch.no_grad()
+    def test_by_a_loop_over_places(self) -> None:
+        m = model()
+        torch.testing.assert_close(
+            module._loss(m, self.batch, negatives=ITEMS), self.whole(m, self.batch)
+        )
+
+    @torch.no_grad()
+    def test_sampled_negatives_stand_for_the_catalogue(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # exp(loss) = 1 + sum over the others of exp(logit) / exp(logit of the target): over draws in which every
+        # item stands at every place equally often, its mean is exactly that of the whole catalogue.
+        m, place = model(), torch.tensor([[7]])
+        losses = []
+        for first in range(ITEMS):
+            drawn = (first + torch.arange(5)) % ITEMS
+            monkeypatch.setattr(torch, "randint", lambda high, size, drawn=drawn: drawn)
+            losses.append(module._loss(m, place, negatives=5))
+        torch.testing.assert_close(torch.stack(losses).exp().mean(), self.whole(m, place).exp())
+
+    @torch.no_grad()
+    def test_a_drawn_target_is_no_negative(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        m = model()
+        monkeypatch.setattr(torch, "randint", lambda high, size: torch.full(size, 7))
+        assert module._loss(m, torch.tensor([[7]]), negatives=5).item() == 0.0
+
+
+class TestTraining:
+    def test_learns_who_comes_next(self) -> None:
+        histories, cases = circle()
+        m = model()
+        recipe = SMALL.model_copy(update={"epochs": 40, "learning_rate": 1e-2})
+        trained = train(m, histories, cases, recipe, seed=0)
+        assert trained.validation > 0.9
+        assert not m.training
+        best = SequenceScorer(m).logits(cases.histories).argmax(axis=1)
+        assert (best == cases.targets).mean() > 0.9
+
+    def test_reduces_the_loss(self) -> None:
+        histories, cases = circle()
+        m = model()
+        batch = torch.from_numpy(module.windows(histories, LENGTH))
+        before = module._loss(m, batch, ITEMS).item()
+        train(m, histories, cases, SMALL, seed=0, epochs=5)
+        assert module._loss(m, batch, ITEMS).item() < before - 0.3
+
+    def test_the_same_seed_gives_the_same_weights(self) -> None:
+        histories, cases = circle()
+        once, again, other = (model() for _ in range(3))
+        for m, seed in ((once, 1), (again, 1), (other, 2)):
+            train(m, histories, cases, SMALL, seed=seed, epochs=2)
+        assert torch.equal(weights(once), weights(again))
+        assert not torch.equal(weights(once), weights(other))
+
+    def test_sets_are_shown_in_a_new_order_each_epoch(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        shown: list[list[list[int]]] = []
+        cut: Callable[..., npt.NDArray[np.int64]] = module.windows
+
+        def remember(sequences: list[Indices], length: int) -> npt.NDArray[np.int64]:
+            shown.append([s.tolist() for s in sequences])
+            return cut(sequences, length)
+
+        monkeypatch.setattr(module, "windows", remember)
+        histories, _ = circle(20)
+        train(model(), histories, NOBODY, SMALL, seed=0, epochs=2, shuffle=True)
+        assert shown[0] != shown[1]
+        assert all(
+            sorted(a) == sorted(b) == sorted(h.tolist())
+            for a, b, h in zip(*shown, histories, strict=True)
+        )
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes each validation find the given rank of every target instead of ranking."""
+
+    def script(*ranks: float) -> None:
+        left: Iterator[float] = iter(ranks)
+        monkeypatch.setattr(module, "rank_targets", lambda score, cases: np.array([next(left)]))
+
+    return script
+
+
+class TestWhatIsKept:
+    recipe = SMALL.model_copy(update={"epochs": 6, "evaluate_every": 1, "patience": 2})
+
+    def test_the_weights_of_the_best_validation(self, scripted: Callable[..., None]) -> None:
+        histories, cases = circle()
+        chosen, reference = model(), model()
+        scripted(5, 2, 3, 9)  # the best after epoch 2, then no better for two epochs
+        trained = train(chosen, histories, cases, self.recipe, seed=0)
+        assert trained.epochs == 2
+        assert trained.validation == pytest.approx(1 / math.log2(3))
+        train(reference, histories, NOBODY, self.recipe, seed=0, epochs=2)
+        assert torch.equal(weights(chosen), weights(reference))
+
+    def test_the_last_epoch_is_always_validated(self, scripted: Callable[..., None]) -> None:
+        histories, cases = circle()
+        scripted(5, 4, 1)  # epochs 2, 4 and 5
+        recipe = self.recipe.model_copy(update={"epochs": 5, "evaluate_every": 2})
+        assert train(model(), histories, cases, recipe, seed=0).epochs == 5
+
+    def test_with_epochs_given_nothing_is_validated_and_the_last_weights_stay(
+        self, scripted: Callable[..., None]
+    ) -> None:
+        histories, cases = circle()
+        scripted()  # ranking would raise StopIteration
+        trained = train(model(), histories, cases, self.recipe, seed=0, epochs=3)
+        assert trained.epochs == 3
+        assert trained.validation == -1.0
+
+    def test_no_epoch_is_none(self) -> None:
+        # What a run without time left chose must not become the recipe's hundred.
+        histories, cases = circle()
+        m = model()
+        before = weights(m)
+        assert train(m, histories, cases, self.recipe, seed=0, epochs=0).epochs == 0
+        assert torch.equal(weights(m), before)
+
+
+@pytest.fixture
+def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that moves by a second whenever it is read."""
+    clock = itertools.count()
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+
+
+class TestDeadline:
+    # 60 windows in batches of 4: 15 steps an epoch.
+    recipe = SMALL.model_copy(update={"batch": 4})
+
+    @pytest.mark.usefixtures("ticking")
+    def test_stops_within_an_epoch(self) -> None:
+        histories, cases = circle()
+        progress: list[float] = []
+        m = model()
+        trained = train(
+            m, histories, cases, self.recipe, seed=0, seconds=10, progress=progress.append
+        )
+        assert 1 <= len(progress) <= 10  # a step reads the clock at least once
+        assert trained.epochs == 1
+        assert trained.validation > 0  # what there is was validated
+        assert not m.training
+
+    @pytest.mark.usefixtures("ticking")
+    def test_bounds_a_given_number_of_epochs_too(self) -> None:
+        histories, _ = circle()
+        trained = train(model(), histories, NOBODY, self.recipe, seed=0, seconds=10, epochs=50)
+        assert trained.epochs == 1
+
+    def test_no_time_at_all_leaves_a_model_that_scores(self) -> None:
+        histories, cases = circle()
+        m = model()
+        trained = train(m, histories, cases, self.recipe, seed=0, seconds=0.0)
+        assert trained.epochs == 0
+        assert not m.training
+        assert np.isfinite(SequenceScorer(m).scores(histories)).all()
+
+    def test_progress_grows_from_nothing_to_one(self) -> None:
+        histories, cases = circle()
+        progress: list[float] = []
+        train(model(), histories, cases, self.recipe, seed=0, epochs=3, progress=progress.append)
+        assert len(progress) == 45
+        assert progress == sorted(progress)
+        assert progress[0] == 0.0
+        assert progress[-1] <= 1.0
+
+
+def test_long_histories_make_smaller_batches() -> None:
+    cut = np.zeros((10, 50), dtype=np.int64)
+    assert module._batch_count(cut, SequenceRecipe(batch=256, batch_places=2048)) == 1
+    assert module._batch_count(cut, SequenceRecipe(batch=4, batch_places=2048)) == 3
+    assert module._batch_count(cut, SequenceRecipe(batch=256, batch_places=100)) == 5
+    cut[:, 10:] = PAD
+    assert module._batch_count(cut, SequenceRecipe(batch=256, batch_places=100)) == 1

@@ -1,0 +1,183 @@
+"""The teacher stage on a small data set: what it reads, what it chooses and what it hands over."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_data import ITEMS, USERS, Recorder, save_tiny_backbone, write_tiny_data
+
+from pocketrec import sequences
+from pocketrec.artefact import TeacherArtefact
+from pocketrec.errors import UsageError
+from pocketrec.evaluation import rank_targets
+from pocketrec.ledger import Ledger
+from pocketrec.run import Run
+from pocketrec.splits import Cases, Split
+from teacher import stage
+from teacher.scorers import Popularity, interaction_counts
+
+RECIPE = """
+[teacher]
+backbone = "{backbone}"
+dimensions = 32
+neighbours = 10
+ridges = [10, 100]
+text_weights = [0, 5]
+[teacher.sequence]
+dimensions = 16
+layers = 1
+epochs = 8
+evaluate_every = 1
+"""
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Recorder]:
+    folder = tmp_path_factory.mktemp("taught")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POCKETREC_CACHE", str(folder / "cache"))
+        backbone = save_tiny_backbone(folder / "backbone")
+        (folder / "recipe.toml").write_text(RECIPE.format(backbone=backbone))
+        data = write_tiny_data(folder / "books")
+        run, report = Run.open(folder / "run", data, recipe=folder / "recipe.toml"), Recorder()
+        stage.run(run, report)
+    return run, report
+
+
+def artefact(run: Run, name: str) -> TeacherArtefact:
+    return TeacherArtefact.load(run.folder / "teacher" / name)
+
+
+def test_item_vectors_are_unit_rows_for_every_item(taught: tuple[Run, Recorder]) -> None:
+    run, _ = taught
+    vectors = np.load(run.folder / "teacher/vectors/vectors.npy")
+    assert vectors.shape == (ITEMS, 32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert run.facts("teacher/vectors")["encoded"] == ITEMS
+    np.testing.assert_array_equal(artefact(run, "holdout").item_vectors, vectors)
+
+
+@pytest.mark.parametrize("name", ["holdout", "final"])
+def test_the_artefact_fits_together(taught: tuple[Run, Recorder], name: str) -> None:
+    handed = artefact(taught[0], name)
+    assert handed.projected.shape == (ITEMS, 16)
+    np.testing.assert_allclose(np.linalg.norm(handed.projected, axis=1), 1, atol=1e-5)
+    assert handed.states.shape == ((handed.windows != sequences.PAD).sum(), 16)
+    assert handed.states.dtype == np.float16
+    # Every user vector is a unit vector times the one temperature.
+    lengths = np.linalg.norm(handed.states.astype(np.float32), axis=1)
+    np.testing.assert_allclose(lengths, lengths[0], rtol=2e-3)
+    assert handed.neighbours.shape == handed.weights.shape == (ITEMS, 10)
+    assert handed.peer_neighbours.shape == (ITEMS, 10)
+
+
+def test_the_states_know_something_about_what_comes_next(taught: tuple[Run, Recorder]) -> None:
+    handed = artefact(taught[0], "final")
+    logits = handed.states.astype(np.float32) @ handed.projected.T
+    targets = handed.windows[handed.windows != sequences.PAD]
+    ranks = (logits > logits[np.arange(len(targets)), targets][:, None]).sum(axis=1)
+    assert ranks.mean() < ITEMS / 4  # a guess: half of them
+
+
+def test_the_held_out_artefact_reads_the_training_part_the_final_one_everything(
+    taught: tuple[Run, Recorder],
+) -> None:
+    run, _ = taught
+    for name, read in (("holdout", run.split.train), ("final", run.dataset.sequences)):
+        windows = artefact(run, name).windows
+        expected = sequences.windows(read, windows.shape[1])
+        np.testing.assert_array_equal(windows, expected)
+
+
+def test_the_final_teacher_has_the_settings_that_validation_chose(
+    taught: tuple[Run, Recorder],
+) -> None:
+    run, _ = taught
+    facts = run.facts("teacher/holdout")
+    assert run.facts("teacher/final")["epochs"] == facts["epochs"] > 0
+    assert artefact(run, "final").windows.shape[1] == facts["length"]
+    assert set(facts["item_models"]) == {"ItemKNN", "EASE", "EASE with text"}
+    assert facts["item_models"]["EASE"]["settings"]["ridge"] in (10, 100)
+    assert 0 <= facts["sequence_weight"] <= 1
+
+
+def test_the_ledger_begins_with_three_stages_on_the_same_users(
+    taught: tuple[Run, Recorder],
+) -> None:
+    run, _ = taught
+    ledger = Ledger.load(run.folder)
+    assert list(ledger.ranks) == ["popularity", "best_peer", "teacher"]
+    assert all(len(ranks) == len(run.split.test) == USERS for ranks in ledger.ranks.values())
+    popularity = Popularity(interaction_counts(run.split.train, ITEMS))
+    expected = rank_targets(popularity.scores, run.split.test)
+    np.testing.assert_array_equal(ledger.ranks["popularity"], expected)
+    assert ledger.rows[1]["name"].startswith(("ItemKNN (", "EASE ("))
+    assert ledger.rows[2]["ndcg@10"] > 3 * ledger.rows[0]["ndcg@10"]
+
+
+def test_the_report_says_what_was_done(taught: tuple[Run, Recorder]) -> None:
+    _, report = taught
+    assert [line.split(":")[0] for line in report.lines] == [
+        "teacher/vectors",
+        "teacher/holdout",
+        "teacher/final",
+    ]
+    for done, total in zip(report.done, report.totals, strict=True):
+        assert done == sorted(done)
+        assert total is None or done[-1] <= total
+
+
+def test_again_reuses_all_of_it(
+    taught: tuple[Run, Recorder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = taught
+    for name in ("load_backbone", "train", "fit"):
+        monkeypatch.setattr(stage, name, None)
+    report = Recorder()
+    stage.run(Run.open(run.folder), report)
+    assert [line.split(".")[0] for line in report.lines] == [
+        "teacher/vectors: reused",
+        "teacher/holdout: reused",
+        "teacher/final: reused",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"colour": "blue"}, r"recipe, table \[teacher\]: colour: .*, found 'blue'"),
+        ({"sequence": {"layer": 2}}, r"\[teacher\]: sequence\.layer: .*, found 2"),
+        ({"sequence": {"layers": 0}}, r"\[teacher\]: sequence\.layers: .*, found 0"),
+        ({"whitening": 0.9}, r"\[teacher\]: whitening: .*, found 0\.9"),
+        ({"ridges": [1.0, -1.0]}, r"\[teacher\]: ridges\.1: .*, found -1\.0"),
+        ({"layer": "first"}, r"\[teacher\]: layer: .*, found 'first'"),
+    ],
+)
+def test_a_recipe_that_cannot_be(
+    taught: tuple[Run, Recorder],
+    monkeypatch: pytest.MonkeyPatch,
+    table: dict[str, Any],
+    message: str,
+) -> None:
+    run, _ = taught
+    monkeypatch.setattr(run, "table", lambda name: table)
+    with pytest.raises(UsageError, match=message):
+        stage.run(run, Recorder())
+
+
+def split(train: list[list[int]], unordered: list[int]) -> Split:
+    nothing = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
+    rows = [np.array(row, dtype=np.int64) for row in train]
+    return Split("any", rows, np.array(unordered), nothing, nothing)
+
+
+def test_the_sequence_model_reads_what_has_an_order() -> None:
+    read, as_sets = stage._sequences(split([[5, 6, 7], [1, 2], [], [3]], [1, 2, 0, 0]))
+    assert [row.tolist() for row in read] == [[6, 7], [3]]
+    assert not as_sets
+
+
+def test_without_any_order_it_reads_sets() -> None:
+    read, as_sets = stage._sequences(split([[5, 6, 7], [1, 2], []], [3, 2, 0]))
+    assert [row.tolist() for row in read] == [[5, 6, 7], [1, 2]]
+    assert as_sets
