@@ -75,7 +75,7 @@ def sample_histories(
     for _ in range(count):
         items: dict[int, None] = {}
         while len(items) < length:
-            user = generator.integers(len(sequences))
+            user = int(generator.integers(len(sequences)))
             items.update(dict.fromkeys(sequences[user].tolist()))
         found.append(np.array(list(items)[-length:], dtype=np.int64))
     return found

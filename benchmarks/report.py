@@ -24,7 +24,7 @@ def rows(result: Result) -> list[tuple[str, ...]]:
     """One row a system under ``COLUMNS``, a dash where nothing was measured."""
     memory = result["start_up"]
     size = result["size"]["systems"]
-    found = []
+    found: list[tuple[str, ...]] = []
     for row in result["systems"]:
         system, ndcg = row["system"], row["ndcg@10"]
         timing = _typical(result, system)

@@ -49,6 +49,7 @@ class PocketRecApp(App):
         page: the screen in view.
         wide: whether there is room for the rail and two columns.
         about: one line on the bundle.
+        is_open: whether bundle and history are open, so that the screens have something to show.
         margin, content_x, content_width, content_bottom: pixels, for the kv rules.
     """
 
@@ -57,6 +58,7 @@ class PocketRecApp(App):
     page = StringProperty("for_you")
     wide = BooleanProperty(False)
     about = StringProperty()
+    is_open = BooleanProperty(False)
     margin = NumericProperty(0)
     content_x = NumericProperty(0)
     content_width = NumericProperty(0)
@@ -158,7 +160,7 @@ class PocketRecApp(App):
         )
 
     def on_page(self, _: App, page: str) -> None:
-        if self._session is None:
+        if not self.is_open:
             return
         self._screens.current = page
         self._current.load()
@@ -197,6 +199,7 @@ class PocketRecApp(App):
 
     def _opened(self, session: "Session") -> None:
         self._session = session
+        self.is_open = True
         self.ask(lambda s: s.about, lambda about: setattr(self, "about", f"{about.items:,} titles"))
         self.on_page(self, self.page)
 
@@ -205,7 +208,7 @@ class PocketRecApp(App):
         self._current.explain(error, self.open)
 
     def _change(self, item_id: str, title: str, work: "Callable[[Session], Change]") -> None:
-        if item_id in self._waiting or self._session is None:
+        if item_id in self._waiting or not self.is_open:
             return
         self._waiting.add(item_id)
 
@@ -233,6 +236,8 @@ class PocketRecApp(App):
         self.content_bottom = 0 if self.wide else dp(52) + sp(22)
 
     def _pressed_key(self, _: object, key: int, scan: int, text: str, modifiers: list[str]) -> bool:
+        if not self.is_open:
+            return False
         if key == 27 and self.page != "for_you":  # Escape, and the back button of a phone
             self.page = "for_you"
             return True
@@ -242,7 +247,7 @@ class PocketRecApp(App):
             self.page = PAGES[int(text) - 1]
         elif text == "f":
             self.page = "search"
-        elif text == "r" and self.page == "for_you" and self._session is not None:
+        elif text == "r" and self.page == "for_you":
             self._current.other_picks()
         elif text == "z":
             self.undo()

@@ -24,7 +24,6 @@ class Card:
     title: str
     facts: str
     initials: str
-    description: str = ""
     opinion: Kind | None = None
     saved: bool = False
 
@@ -181,7 +180,6 @@ class Session:
                     title=title,
                     facts=facts(item),
                     initials=initials(title),
-                    description=item.description,
                     opinion=opinion,
                     saved=saved,
                 )

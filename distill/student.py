@@ -106,9 +106,8 @@ class ItemTable(nn.Module):
         self, features: npt.NDArray[np.float32], warm: npt.NDArray[np.bool_], recipe: StudentRecipe
     ) -> None:
         super().__init__()
-        self.register_buffer(
-            "features", torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))
-        )
+        scaled = features.astype(np.float32) * np.float32(features.shape[1] ** 0.5)
+        self.register_buffer("features", torch.from_numpy(scaled))
         self.register_buffer("warm", torch.from_numpy(warm.astype(np.float32))[:, None])
         self.project = nn.Linear(features.shape[1], recipe.dimensions)
         self.residual = nn.Embedding(len(features), recipe.dimensions)

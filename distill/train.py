@@ -17,7 +17,7 @@ from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.schedule import warmup_cosine
-from pocketrec.sequences import PAD
+from pocketrec.sequences import PAD, batches
 from pocketrec.splits import Cases, Indices
 
 
@@ -30,12 +30,21 @@ class Teacher:
         lengths = (artefact.windows != PAD).sum(axis=1)
         self.starts = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]))
 
-    def logits(self, rows: Tensor, filled: Tensor, items: Tensor | None) -> Tensor:
-        """Logits of the filled places of windows ``rows``; float32 [P, N], or [P, M] for item indices ``items`` [M]."""
-        offsets = torch.arange(filled.shape[1]).expand_as(filled)
-        places = (self.starts[rows].unsqueeze(1) + offsets)[filled]
+    def logits(self, rows: Tensor, places: Tensor, items: Tensor | None) -> Tensor:
+        """Logits for the marked places of windows ``rows``.
+
+        Args:
+            rows: int64 [B].
+            places: bool [B, L], filled places of these windows.
+            items: int64 [M], or None for the whole catalogue.
+
+        Returns:
+            float32 [P, N] or [P, M], one row a marked place.
+        """
+        offsets = torch.arange(places.shape[1]).expand_as(places)
+        states = (self.starts[rows].unsqueeze(1) + offsets)[places]
         vectors = self.items if items is None else self.items[items]
-        return self.states[places].float() @ vectors.T
+        return self.states[states].float() @ vectors.T
 
 
 def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -92,17 +101,13 @@ def train_sequence_encoder(
     deadline = math.inf if seconds is None else started + seconds
     total = recipe.epochs if epochs is None else epochs
     best, best_epoch, best_state = -1.0, 0, None
-    steps = max(
-        1,
-        math.ceil(len(cut) / recipe.batch),
-        math.ceil((windows != PAD).sum() / recipe.batch_places),
-    )
     epoch = 0
     while epoch < total and time.monotonic() < deadline:
         both.train()
-        for done, chosen in enumerate(np.array_split(generator.permutation(len(cut)), steps)):
+        steps = batches(windows, recipe.batch, recipe.batch_places, generator)
+        for done, chosen in enumerate(steps):
             spent = time.monotonic() - started
-            share = max((epoch + done / steps) / total, spent / seconds if seconds else 0.0)
+            share = max((epoch + done / len(steps)) / total, spent / seconds if seconds else 0.0)
             progress(share)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * warmup_cosine(share)
@@ -141,13 +146,14 @@ def _loss(
 ) -> Tensor:
     items = table()
     batch = cut[rows]
-    filled = batch != PAD
-    users = encoder(items[batch[:, :-1].clamp(min=0)])[filled]
-    targets = batch[filled]
+    predicted = batch != PAD
+    predicted[:, 0] = False  # from nothing only popularity could be learned
+    users = encoder(items[batch[:, :-1].clamp(min=0)])[predicted]
+    targets = batch[predicted]
     if len(items) <= 4 * recipe.negatives:
         logits = users @ items.T
         hard = functional.cross_entropy(logits, targets)
-        soft = teacher.logits(rows, filled, None) if teacher else None
+        soft = teacher.logits(rows, predicted, None) if teacher else None
     else:
         drawn = torch.randint(len(items), (recipe.negatives,))
         logits = users @ items[drawn].T
@@ -158,7 +164,7 @@ def _loss(
         hard = functional.cross_entropy(
             torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)
         )
-        soft = teacher.logits(rows, filled, drawn) if teacher else None
+        soft = teacher.logits(rows, predicted, drawn) if teacher else None
     if soft is None:
         return hard
     kept = recipe.distillation

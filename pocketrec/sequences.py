@@ -24,6 +24,23 @@ def windows(sequences: list[Indices], length: int) -> npt.NDArray[np.int64]:
     return cut
 
 
+def batches(
+    cut: npt.NDArray[np.integer], rows: int, places: int, generator: np.random.Generator
+) -> list[npt.NDArray[np.int64]]:
+    """Rows of ``cut`` in random batches for one epoch; int64 arrays.
+
+    A batch holds at most about ``rows`` windows and ``places`` filled places, so long histories make smaller ones.
+    Windows of one item are left out: a model predicts from the second on, because from nothing only popularity could
+    be learned.
+    """
+    usable = np.flatnonzero(cut[:, 1] != PAD)
+    if len(usable) == 0:
+        return []
+    filled = int((cut[usable] != PAD).sum())
+    count = min(len(usable), max(-(-len(usable) // rows), -(-filled // places)))
+    return np.array_split(generator.permutation(usable), count)
+
+
 def window_length(sequences: list[Indices], longest: int) -> int:
     """The 95th percentile of the sequence lengths, at least 10 and at most ``longest``."""
     lengths = [len(s) for s in sequences] or [0]

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
@@ -101,8 +102,14 @@ class Backbone:
     @torch.inference_mode()
     def embed(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """Mean input embedding over the real tokens of each row; float32 [B, width of the embeddings]."""
-        tokens, mask = self._pad(ids)
-        return self._mean(self.model.get_input_embeddings()(tokens), mask)
+        rows = [row if self.prefix is None else row[1:] for row in ids]
+        starts = np.cumsum([0, *map(len, rows)])[:-1]
+        return torch.nn.functional.embedding_bag(
+            torch.tensor([token for row in rows for token in row], dtype=torch.long),
+            self.model.get_input_embeddings().weight,
+            torch.from_numpy(starts),
+            mode="mean",
+        ).float()
 
     def _pad(self, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         width = max(1, *map(len, ids))

@@ -28,9 +28,9 @@ class SequenceRecipe(Strict):
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 2048
     """Sampled negatives where the catalogue holds more than four times as many items."""
-    epochs: PositiveInt = 40
+    epochs: PositiveInt = 25
     evaluate_every: PositiveInt = 2
-    patience: PositiveInt = 10
+    patience: PositiveInt = 8
     """Epochs without a better validation NDCG@10 before training stops."""
     validation_users: PositiveInt = 2000
 

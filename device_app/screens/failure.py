@@ -23,7 +23,7 @@ class FailurePage(Screen):
         self.notice.say(
             "error" if store else "no_bundle",
             "Your history cannot be opened" if store else "No recommendations to show",
-            str(error),
+            str(error) if store else f"{error}\n\n“pocketrec demo” makes a bundle.",
             tone="danger" if store else "muted",
             action="Try again",
             press=retry,
