@@ -11,11 +11,12 @@ from kivy.lang import Builder
 from kivy.metrics import Metrics, dp, sp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.floatlayout import FloatLayout
-from kivy.uix.screenmanager import NoTransition, ScreenManager
+from kivy.uix.widget import Widget
 
 from device_app.events import Change, Kind
 from device_app.preferences import Preferences, preferences_path
 from device_app.screens import failure, for_you, history, page, search
+from device_app.screens.page import Page
 from device_app.theme import Theme, register_fonts
 from device_app.widgets import basics, card, navigation, notice, rows, snackbar, tile
 from device_app.worker import Worker
@@ -73,6 +74,7 @@ class PocketRecApp(App):
         self._stopped = False
         self._session: Session | None = None
         self._waiting: set[str] = set()
+        self._last: Change | None = None
         self._pointer: basics.Pointer | None = None
 
     def load_kv(self, filename: str | None = None) -> bool:
@@ -92,15 +94,13 @@ class PocketRecApp(App):
     def on_start(self) -> None:
         self._pointer = basics.Pointer()
         self._pointer.follow()
-        self._screens.transition = NoTransition()
-        for screen in (
-            for_you.ForYouPage(),
-            search.SearchPage(),
-            history.HistoryPage(),
-            failure.FailurePage(name="failure"),
-        ):
-            self._screens.add_widget(screen)
-        self._screens.current = self.page
+        self._pages = {
+            "for_you": for_you.ForYouPage(),
+            "search": search.SearchPage(),
+            "history": history.HistoryPage(),
+        }
+        self._failure = failure.Failure()
+        self._show(self._current)
         self._current.present(self._current.skeleton)
         # The model is opened after the first frame is on screen.
         Window.bind(on_flip=self._first_frame)
@@ -145,8 +145,11 @@ class PocketRecApp(App):
         self._change(item_id, title, lambda session: session.withdraw(item_id, kind))
 
     def undo(self) -> None:
-        """Take back the change that the short message offers to take back."""
-        self._snackbar.press()
+        """Take back the last change, even when its short message is gone; once."""
+        change, self._last = self._last, None
+        if change is not None:
+            self._snackbar.hide()
+            self.ask(lambda session: session.undo(change), lambda _: self._current.load())
 
     def report(self, error: PocketRecError) -> None:
         """Say what went wrong, over whatever is shown."""
@@ -162,22 +165,28 @@ class PocketRecApp(App):
     def on_page(self, _: App, page: str) -> None:
         if not self.is_open:
             return
-        self._screens.current = page
+        self._show(self._current)
         self._current.load()
-        if page == "search" and self.wide:
-            self._current.focus()
+        if page == "search" and self.wide:  # on a phone the keyboard would cover the screen
+            self._pages["search"].focus()
 
     @property
-    def _screens(self) -> ScreenManager:
-        return self.root.ids.screens
+    def _current(self) -> Page:
+        return self._pages[self.page]
 
     @property
-    def _current(self):
-        return self._screens.current_screen
+    def _is_typing(self) -> bool:
+        return self.page == "search" and self._pages["search"].is_typing
 
     @property
     def _snackbar(self) -> snackbar.Snackbar:
         return self.root.ids.snackbar
+
+    def _show(self, content: Widget) -> None:
+        """Make `content` what stands beside the navigation."""
+        if self.root.ids.screen.children != [content]:
+            self.root.ids.screen.clear_widgets()
+            self.root.ids.screen.add_widget(content)
 
     def _deliver(self, call: Callable[[], None]) -> None:
         """Run `call` on the window's thread, unless the window is gone by then."""
@@ -204,8 +213,8 @@ class PocketRecApp(App):
         self.on_page(self, self.page)
 
     def _failed_to_open(self, error: PocketRecError) -> None:
-        self._screens.current = "failure"
-        self._current.explain(error, self.open)
+        self._failure.explain(error, self.open)
+        self._show(self._failure)
 
     def _change(self, item_id: str, title: str, work: "Callable[[Session], Change]") -> None:
         if item_id in self._waiting or not self.is_open:
@@ -215,7 +224,8 @@ class PocketRecApp(App):
         def done(change: Change) -> None:
             self._waiting.discard(item_id)
             said = SAID[change.added[0].kind] if change.added else "Removed"
-            self._snackbar.show(f"{said} {title}", "Undo", lambda: self._take_back(change))
+            self._last = change
+            self._snackbar.show(f"{said} {title}", "Undo", self.undo)
             self._current.load()
 
         def failed(error: PocketRecError) -> None:
@@ -223,9 +233,6 @@ class PocketRecApp(App):
             self.report(error)
 
         self.ask(work, done, failed)
-
-    def _take_back(self, change: Change) -> None:
-        self.ask(lambda session: session.undo(change), lambda _: self._current.load())
 
     def _measure(self, *_: object) -> None:
         width = Window.width / Metrics.density
@@ -249,7 +256,7 @@ class PocketRecApp(App):
             self.page = "search"
         elif text == "r" and self.page == "for_you":
             self._current.other_picks()
-        elif text == "z":
+        elif text == "z" and not self._is_typing:  # there it undoes letters
             self.undo()
         elif text == "d":
             self.toggle_theme()

@@ -27,6 +27,11 @@ def shown_title(item: "Item") -> str:
     return title or item.item_id
 
 
+def short_title(title: str) -> str:
+    """The title without a remark in brackets at its end, to name an item within a sentence."""
+    return re.sub(r"\s*\([^()]*\)$", "", title) or title
+
+
 def facts(item: "Item") -> str:
     """Year, creator and the first categories, those that are known."""
     categories = [part.strip() for part in re.split(r"[,|;]", item.categories) if part.strip()]
@@ -49,7 +54,8 @@ def initials(title: str) -> str:
 
 def tint(item_id: str, tints: int) -> int:
     """A number below `tints` that an item keeps from run to run."""
-    return zlib.crc32(item_id.encode()) % tints
+    # The low bits of short ids lie close together.
+    return (zlib.crc32(item_id.encode()) >> 8) % tints
 
 
 def ago(timestamp: int, now: int) -> str:

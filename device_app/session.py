@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Self
 
 from device_app.events import OPINIONS, Change, Event, Kind
-from device_app.presentation import ago, facts, initials, shown_title
+from device_app.presentation import ago, facts, initials, short_title, shown_title
 from device_app.store import Store
 from pocketrec.catalogue import Item
 from pocketrec.recommender import Recommender
@@ -102,10 +102,10 @@ class Session:
         return self.picks()
 
     def reason(self, item_id: str) -> str | None:
-        """The title of the like that speaks most for an item, None where none does."""
+        """The like that speaks most for an item, by its short title; None where none does."""
         reasons = self._recommender.explain(self._likes(), item_id, k=1)
         item = self._recommender.catalogue.get(reasons[0].item_id) if reasons else None
-        return shown_title(item) if item else None
+        return short_title(shown_title(item)) if item else None
 
     def search(self, query: str) -> tuple[Card, ...]:
         found = self._recommender.catalogue.search(query, limit=RESULTS) if query.strip() else []

@@ -1,10 +1,12 @@
 """The student on disk: what export turns into a bundle."""
 
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from distill.recipe import StudentRecipe
@@ -13,6 +15,18 @@ from pocketrec.artefact import NeighbourTable
 from pocketrec.errors import RunError
 from pocketrec.files import read_json, write_json
 from pocketrec.ranker import RankerSettings
+
+# What reading a missing, truncated or mixed-up file raises; RuntimeError: weights of another shape.
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    SafetensorError,
+    zipfile.BadZipFile,
+)
 
 
 @dataclass(frozen=True)
@@ -63,21 +77,21 @@ class Student:
             sequence_state = load_file(folder / "sequence_encoder.safetensors")
             with np.load(folder / "items.npz") as arrays:
                 items = {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, KeyError) as error:
+            text = TextEncoder(len(text_state["embedding.weight"]), recipe.dimensions)
+            text.load_state_dict(text_state)
+            sequence = SequenceEncoder(settings.max_length, recipe)
+            sequence.load_state_dict(sequence_state)
+            return cls(
+                recipe,
+                text.eval(),
+                sequence.eval(),
+                items["vectors"],
+                NeighbourTable(items["neighbours"], items["weights"]),
+                items["popularity"],
+                settings,
+                folder / "tokenizer.json",
+            )
+        except _DAMAGED as error:
             raise RunError(
                 f"{folder}: expected a student checkpoint, found {error}; remove {folder}"
             ) from error
-        text = TextEncoder(len(text_state["embedding.weight"]), recipe.dimensions)
-        text.load_state_dict(text_state)
-        sequence = SequenceEncoder(settings.max_length, recipe)
-        sequence.load_state_dict(sequence_state)
-        return cls(
-            recipe,
-            text.eval(),
-            sequence.eval(),
-            items["vectors"],
-            NeighbourTable(items["neighbours"], items["weights"]),
-            items["popularity"],
-            settings,
-            folder / "tokenizer.json",
-        )

@@ -1,6 +1,14 @@
 """Settings of the student, validated: unknown keys and impossible values are refused by name."""
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 
 class StudentRecipe(BaseModel):
@@ -8,7 +16,7 @@ class StudentRecipe(BaseModel):
 
     dimensions: PositiveInt = 64
     layers: PositiveInt = 2
-    heads: PositiveInt = 2
+    heads: PositiveInt = Field(2, validate_default=True)
     dropout: float = Field(0.2, ge=0, lt=1)
     item_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the vectors that the item space is projected from."""
@@ -36,3 +44,11 @@ class StudentRecipe(BaseModel):
     tokens: PositiveInt = 64
     """Word pieces read of an item text."""
     text_epochs: PositiveInt = 40
+
+    @field_validator("heads")
+    @classmethod
+    def _divide_dimensions(cls, heads: int, others: ValidationInfo) -> int:
+        dimensions = others.data.get("dimensions", heads)
+        if dimensions % heads:
+            raise ValueError(f"expected a divisor of dimensions = {dimensions}")
+        return heads

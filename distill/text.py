@@ -71,10 +71,13 @@ def tfidf_vectors(
     seen = np.bincount(counts.indices, minlength=vocabulary)
     weighted = counts @ sparse.diags(np.log((1 + len(tokens)) / (1 + seen)).astype(np.float32))
     torch.manual_seed(seed)
-    matrix = torch.sparse_csr_tensor(
-        torch.from_numpy(weighted.indptr), torch.from_numpy(weighted.indices), torch.from_numpy(weighted.data),
-        size=weighted.shape, check_invariants=False,
-    )  # fmt: skip
+    entries = weighted.tocoo()
+    matrix = torch.sparse_coo_tensor(
+        torch.from_numpy(np.stack(entries.coords)),
+        torch.from_numpy(entries.data),
+        weighted.shape,
+        check_invariants=True,
+    )
     left, values, _ = torch.svd_lowrank(matrix, q=min(dimensions, *weighted.shape))
     vectors: Tensor = nn.functional.normalize(left * values.sqrt(), dim=-1)
     return vectors.numpy()

@@ -68,11 +68,14 @@ def check_graph(student: Student, path: Path, graph: Graph, tolerance: float | N
                 f"{path}: input {list(sample.shape)}: expected {expected.dtype} {list(expected.shape)}, "
                 f"found {found.dtype} {list(found.shape)}"
             )
-        largest = max(largest, float(np.abs(found - expected).max()))
-    if not np.isfinite(largest) or (tolerance is not None and largest > tolerance):
-        raise RunError(
-            f"{path}: expected outputs within {tolerance:g} of the student's, found {largest:g}"
-        )
+        difference = float(np.abs(found - expected).max())
+        # Not left to max() and >: for both of them NaN is no difference at all.
+        if not np.isfinite(difference) or (tolerance is not None and difference > tolerance):
+            allowed = "a finite distance" if tolerance is None else f"{tolerance:g}"
+            raise RunError(
+                f"{path}: expected outputs within {allowed} of the student's, found {difference:g}"
+            )
+        largest = max(largest, difference)
     return largest
 
 

@@ -86,8 +86,7 @@ class VectorCache:
                 raise sqlite3.DatabaseError(found)
             with connection:
                 connection.execute(
-                    "CREATE TABLE IF NOT EXISTS vectors"
-                    " (key BLOB PRIMARY KEY, vector BLOB NOT NULL) WITHOUT ROWID"
+                    "CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB NOT NULL)"
                 )
         except sqlite3.Error:
             connection.close()

@@ -1,6 +1,14 @@
 """Settings of the teacher, validated: unknown keys and impossible values are refused by name."""
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    field_validator,
+)
 
 
 class Strict(BaseModel):
@@ -10,7 +18,7 @@ class Strict(BaseModel):
 class SequenceRecipe(Strict):
     dimensions: PositiveInt = 128
     layers: PositiveInt = 2
-    heads: PositiveInt = 2
+    heads: PositiveInt = Field(2, validate_default=True)
     dropout: float = Field(0.5, ge=0, lt=1)
     projection_dropout: float = Field(0.3, ge=0, lt=1)
     """Dropout on the item vectors before their projection."""
@@ -33,6 +41,14 @@ class SequenceRecipe(Strict):
     patience: PositiveInt = 8
     """Epochs without a better validation NDCG@10 before training stops."""
     validation_users: PositiveInt = 2000
+
+    @field_validator("heads")
+    @classmethod
+    def _divide_dimensions(cls, heads: int, others: ValidationInfo) -> int:
+        dimensions = others.data.get("dimensions", heads)
+        if dimensions % heads:
+            raise ValueError(f"expected a divisor of dimensions = {dimensions}")
+        return heads
 
 
 class TeacherRecipe(Strict):

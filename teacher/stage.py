@@ -22,7 +22,7 @@ from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Indices, Split, everything
 from teacher.backbone import load_backbone
 from teacher.encode import encode_items
-from teacher.fusion import Fused, choose_weight
+from teacher.fusion import Fused, choose_weight, validation_ndcg
 from teacher.item_models import Chosen, Tuner, affordable_items, fit
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, interaction_counts
@@ -138,7 +138,8 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
         for kind, settings in chosen.items():
             models[kind] = fit(settings, split.train, vectors, limit, impute=kind == TEXT_MODEL)
             advance(len(models))
-    peer = max((chosen[kind] for kind in PEERS), key=lambda settings: settings.validation)
+    # On every validation user: the tuning sample is too small to tell two close peers apart.
+    peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
 
     sequences, as_sets = _sequences(split)
     model = SequenceModel(

@@ -8,9 +8,13 @@ import csv
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from distill.checkpoint import Student
 
 GENRES = {
     "Mystery": "Cold Silent Hollow Crooked Last / Witness Alibi Verdict Inspector",
@@ -146,3 +150,43 @@ def random_histories(
     return [
         generator.permutation(items)[: generator.integers(1, longest + 1)] for _ in range(count)
     ]
+
+
+def tiny_student(folder: Path, items: int = 40) -> "Student":
+    """A student with random weights over the first ``items`` tiny items, its tokenizer in ``folder``.
+
+    Three history items speak for each item; the popularity of the last two is 0.
+    """
+    import torch
+
+    from distill.checkpoint import Student
+    from distill.recipe import StudentRecipe
+    from distill.student import SequenceEncoder, TextEncoder
+    from distill.text import train_tokenizer
+    from pocketrec.artefact import NeighbourTable
+    from pocketrec.ranker import RankerSettings
+
+    recipe = StudentRecipe(dimensions=16, layers=1, neighbours=3, tokens=12)
+    texts = [" ".join(text) for text in tiny_texts()[:items]]
+    vocabulary = train_tokenizer(texts, 200, folder / "tokenizer.json").get_vocab_size()
+    torch.manual_seed(0)
+    text, sequence = TextEncoder(vocabulary, 16), SequenceEncoder(9, recipe)
+    with torch.no_grad():
+        for parameter in [*text.parameters(), *sequence.parameters()]:
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.3)  # far enough from nothing for errors to show
+    generator = np.random.default_rng(0)
+    others = [generator.permutation(np.delete(np.arange(items), i))[:3] for i in range(items)]
+    weights = -np.sort(-generator.uniform(0.1, 1, (items, 3)), axis=1)
+    popularity = np.arange(items, 0, -1, dtype=np.float32)
+    popularity[-2:] = 0
+    return Student(
+        recipe,
+        text.eval(),
+        sequence.eval(),
+        unit_rows((items, 16)),
+        NeighbourTable(np.array(others, dtype=np.int32), weights.astype(np.float32)),
+        popularity,
+        RankerSettings(max_length=9, sequence_weight=0.6, neighbour_weight=0.4, decay=0.8),
+        folder / "tokenizer.json",
+    )

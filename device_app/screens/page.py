@@ -6,7 +6,6 @@ from kivy.metrics import dp
 from kivy.properties import StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.recycleview import RecycleView
-from kivy.uix.screenmanager import Screen
 from kivy.uix.widget import Widget
 
 from device_app.widgets.notice import Notice, Skeleton
@@ -20,7 +19,7 @@ class PageHead(BoxLayout):
     subtitle = StringProperty()
 
 
-class Page(Screen):
+class Page(BoxLayout):
     """A screen that can be loading, empty, broken, or show its list.
 
     A page is loaded when it comes into view and whenever what it shows has changed; an answer that

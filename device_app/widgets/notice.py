@@ -1,17 +1,19 @@
 """What a screen shows instead of a list: loading, nothing there, or what went wrong."""
 
+import math
 from collections.abc import Callable
 
-from kivy.animation import Animation
 from kivy.app import App
-from kivy.clock import Clock
-from kivy.graphics import Color, RoundedRectangle
+from kivy.clock import Clock, ClockEvent
+from kivy.graphics import Color, RoundedRectangle, SmoothRoundedRectangle
 from kivy.metrics import dp
-from kivy.properties import NumericProperty, ObjectProperty, StringProperty
+from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
 from device_app.theme import Theme
+
+BREATH_SECONDS = 1.6
 
 
 class Notice(BoxLayout):
@@ -40,31 +42,38 @@ class Notice(BoxLayout):
 
 
 class Skeleton(Widget):
-    """The shapes of cards to come, breathing."""
+    """The shapes of cards to come, breathing.
+
+    Few steps a second: whatever is drawn now is taken from the loading that one waits for.
+    """
 
     columns = NumericProperty(1)
+    dark = BooleanProperty(False)
     gap = NumericProperty(dp(12))
-    card_height = NumericProperty(dp(158))
+    card_height = NumericProperty(dp(154))
 
     def __init__(self, **kwargs: object) -> None:
+        self._breath: ClockEvent | None = None
+        self._redraw = Clock.create_trigger(self._draw)
         super().__init__(**kwargs)
-        draw = Clock.create_trigger(self._draw)
-        self.bind(pos=draw, size=draw, columns=draw)
+        for name in ("pos", "size", "columns", "dark"):
+            self.fbind(name, self._redraw)
 
     def on_parent(self, _: Widget, parent: Widget | None) -> None:
-        Animation.cancel_all(self, "opacity")
-        if parent is not None:
-            breathe = Animation(opacity=0.5, d=0.7, t="in_out_sine")
-            breathe += Animation(opacity=1.0, d=0.7, t="in_out_sine")
-            breathe.repeat = True
-            breathe.start(self)
+        if self._breath is not None:
+            self._breath.cancel()
+        self._breath = Clock.schedule_interval(self._breathe, 0.1) if parent is not None else None
+
+    def _breathe(self, _: float) -> None:
+        self.opacity = 0.75 + 0.25 * math.cos(math.tau * Clock.get_boottime() / BREATH_SECONDS)
 
     def _draw(self, *_: object) -> None:
         theme = App.get_running_app().theme
-        width = (self.width - self.gap * (self.columns - 1)) / self.columns
+        room = self.width - dp(10)  # what a list leaves to its scroll bar
+        width = (room - self.gap * (self.columns - 1)) / self.columns
         self.canvas.clear()
         with self.canvas:
-            top = self.top
+            top = self.top - dp(2)
             while top > self.y:
                 for column in range(self.columns):
                     self._draw_card(self.x + column * (width + self.gap), top, width, theme)
@@ -73,7 +82,7 @@ class Skeleton(Widget):
     def _draw_card(self, x: float, top: float, width: float, theme: Theme) -> None:
         y = top - self.card_height
         Color(*theme.surface)
-        RoundedRectangle(pos=(x, y), size=(width, self.card_height), radius=[dp(18)])
+        SmoothRoundedRectangle(pos=(x, y), size=(width, self.card_height), radius=[dp(18)])
         Color(*theme.raised)
         inset, tile = dp(14), dp(84)
         height = self.card_height - 2 * inset

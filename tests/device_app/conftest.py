@@ -108,8 +108,7 @@ class Driver:
 
     def rows(self) -> list[dict[str, Any]]:
         """What the list of the present screen holds."""
-        view = getattr(self.app._current, "list_view", None)
-        return list(view.data) if view else []
+        return list(self.app._current.list_view.data)
 
     def tap(self, widget: Any) -> None:
         from kivy.tests.common import UnitTestTouch
@@ -134,7 +133,7 @@ class Driver:
         name = {"for_you": "For you", "search": "Search", "history": "History"}[page]
         kind = "RailItem" if self.app.wide else "NavItem"
         self.tap(self.shown(kind, text=name)[0])
-        self.until(lambda: self.app._screens.current == page)
+        self.until(lambda: self.app.page == page)
 
     def type(self, text: str) -> None:
         self.app._current.focus()

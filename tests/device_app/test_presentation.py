@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_app.presentation import ago, facts, initials, shown_title, tint
+from device_app.presentation import ago, facts, initials, short_title, shown_title, tint
 from device_app.typeface import CHINESE, FOLDER, ICONS, JAPANESE, LATIN, font_for
 from pocketrec.catalogue import Item
 
@@ -23,6 +23,13 @@ from pocketrec.catalogue import Item
 )
 def test_titles_read_as_people_say_them(title: str, year: int | None, shown: str) -> None:
     assert shown_title(Item("id", title, text="t", year=year)) == shown
+
+
+def test_a_short_title_has_no_remark_in_brackets() -> None:
+    assert short_title("Spirited Away (Sen to Chihiro)") == "Spirited Away"
+    assert short_title("M*A*S*H (a.k.a. MASH)") == "M*A*S*H"
+    assert short_title("Birdman (or) The Virtue") == "Birdman (or) The Virtue"
+    assert short_title("(500)") == "(500)"
 
 
 def test_facts_hold_what_is_known() -> None:

@@ -319,6 +319,18 @@ def test_a_second_press_before_the_answer_counts_once(start: Start, tmp_path: Pa
     assert stored(tmp_path / "history.db") == [(item["item_id"], "like")]
 
 
+def test_ctrl_z_takes_back_when_the_message_is_gone(start: Start, tmp_path: Path) -> None:
+    driver = start().ready()
+    before = shown_ids(driver)
+    driver.press("Card", "hide")
+    driver.until(lambda: shown_ids(driver) != before)
+    driver.app._snackbar.hide()
+    for _ in range(2):
+        driver.window.dispatch("on_keyboard", ord("z"), 0, "z", ["ctrl"])
+    driver.until(lambda: shown_ids(driver) == before)
+    assert stored(tmp_path / "history.db") == []
+
+
 def test_keys_reach_every_screen(start: Start) -> None:
     driver = start(size=WIDE).ready()
 

@@ -148,6 +148,7 @@ def test_again_reuses_all_of_it(
         ({"colour": "blue"}, r"recipe, table \[teacher\]: colour: .*, found 'blue'"),
         ({"sequence": {"layer": 2}}, r"\[teacher\]: sequence\.layer: .*, found 2"),
         ({"sequence": {"layers": 0}}, r"\[teacher\]: sequence\.layers: .*, found 0"),
+        ({"sequence": {"heads": 3}}, r"sequence\.heads: .*divisor of dimensions = 128, found 3"),
         ({"whitening": 0.9}, r"\[teacher\]: whitening: .*, found 0\.9"),
         ({"ridges": [1.0, -1.0]}, r"\[teacher\]: ridges\.1: .*, found -1\.0"),
         ({"layer": "first"}, r"\[teacher\]: layer: .*, found 'first'"),

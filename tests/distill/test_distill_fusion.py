@@ -1,0 +1,88 @@
+"""Choosing decay and weights: the batched search agrees with the ranker that the device runs."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from tiny_data import random_histories, tiny_student
+
+from distill import fusion as module
+from distill.fusion import choose_settings, ranker
+from pocketrec import metrics
+from pocketrec.artefact import NeighbourTable
+from pocketrec.evaluation import rank_targets
+from pocketrec.ranker import RankerSettings
+from pocketrec.splits import Cases
+
+ITEMS = 40
+
+
+@pytest.fixture(scope="module")
+def student(tmp_path_factory: pytest.TempPathFactory):
+    return tiny_student(tmp_path_factory.mktemp("student"), ITEMS)
+
+
+@pytest.fixture(scope="module")
+def cases() -> Cases:
+    """Short, long, and empty histories; the target is often among the neighbours of what was read."""
+    histories = [*random_histories(60, ITEMS - 1, 14), np.zeros(0, dtype=np.int64)]
+    rng = np.random.default_rng(5)
+    return Cases(np.arange(61), histories, rng.integers(0, ITEMS, 61))
+
+
+def device_ndcg(student, settings: RankerSettings, cases: Cases) -> float:
+    scorer = ranker(student.vectors, student.sequence, student.table, settings)
+
+    def score(histories: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
+        return np.stack([scorer.scores(history) for history in histories])
+
+    return float(metrics.ndcg_at(rank_targets(score, cases), 10).mean())
+
+
+@pytest.mark.parametrize("batch", [7, 256])
+def test_agrees_with_trying_every_setting_on_the_device(student, cases: Cases, batch: int) -> None:
+    found, ndcg = choose_settings(student.vectors, student.sequence, student.table, 9, cases, batch)
+    tried = {
+        (decay, weight): device_ndcg(
+            student, RankerSettings(9, weight, round(1 - weight, 1), decay), cases
+        )
+        for decay in module.DECAYS
+        for weight in module.WEIGHTS
+    }
+    assert ndcg == pytest.approx(max(tried.values()), abs=1e-6)
+    assert tried[found.decay, found.sequence_weight] == pytest.approx(ndcg, abs=1e-6)
+    assert found.sequence_weight + found.neighbour_weight == pytest.approx(1.0)
+    assert found.max_length == 9
+
+
+def test_a_table_that_knows_gets_the_weight_and_an_empty_one_gets_none(student) -> None:
+    histories = random_histories(30, ITEMS, 3)
+    targets = np.array([(h[-1] + 1) % ITEMS for h in histories])
+    new = [n for n in range(30) if targets[n] not in histories[n]]
+    cases = Cases(np.array(new), [histories[n] for n in new], targets[new])
+    after = (np.arange(ITEMS, dtype=np.int32)[:, None] - 1) % ITEMS
+    knowing = NeighbourTable(after.astype(np.int32), np.ones((ITEMS, 1), dtype=np.float32))
+    found, ndcg = choose_settings(student.vectors, student.sequence, knowing, 9, cases)
+    assert ndcg == 1.0
+    assert found.neighbour_weight > 0
+    assert found.decay < 1.0  # the newest item is the one that counts
+    empty = NeighbourTable(np.full((ITEMS, 1), -1, np.int32), np.zeros((ITEMS, 1), np.float32))
+    found, _ = choose_settings(student.vectors, student.sequence, empty, 9, cases)
+    assert found.sequence_weight > 0
+
+
+def test_the_ranker_is_the_one_of_the_device(student, tmp_path: Path) -> None:
+    import torch
+
+    from distill.train import StudentScorer
+    from pocketrec.ranker import standardize
+
+    history = np.array([3, 17, 8])
+    settings = RankerSettings(9, 1.0, 0.0, 1.0)
+    scorer = StudentScorer(torch.from_numpy(student.vectors), student.sequence, 9)
+    logits = scorer.logits([history])[0]
+    expected = np.exp((logits - logits.max()) / 2)
+    standardize(expected, 1.0)
+    found = ranker(student.vectors, student.sequence, student.table, settings).scores(history)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
