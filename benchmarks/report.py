@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 BEGIN = "<!-- benchmark:begin -->"
 END = "<!-- benchmark:end -->"
 
-COLUMNS = ("", "Recall@10", "NDCG@10 (95 % CI)", "p50 ms", "peak MB", "size MB")
+COLUMNS = ("", "R@10", "NDCG@10 (95 % CI)", "p50 ms", "peak MB", "size MB")
 """Short, so that a terminal of 80 columns shows the table whole; the notes say what they mean."""
 NOTHING = "–"
 
@@ -46,8 +46,13 @@ def notes(result: Result) -> list[str]:
     data, environment = result["data"], result["environment"]
     lines = [
         f"{data['name']}: {data['users']:,} test users, {data['items']:,} items, {data['protocol']}, "
-        "ranked among the whole catalogue."
+        "ranked among the whole catalogue. R@10 is Recall@10, CI the bootstrap interval."
     ]
+    if result["peer_items"] < data["items"]:
+        lines.append(
+            f"ItemKNN and EASE are fitted on the {result['peer_items']:,} most chosen items, as the run's settings or "
+            "time budget asked; they score no other item."
+        )
     for row in result["differences"]:
         low, mean, high = (row["ndcg@10"][part] for part in ("low", "mean", "high"))
         lines.append(

@@ -162,6 +162,7 @@ def _accuracy(
         "systems": systems,
         "best_peer": peer,
         "peer_settings": chosen,
+        "peer_items": facts["exact_items"],
         "teacher": facts["names"]["teacher"],
         "precision": exported["precision"],
         "parity": exported["parity"],

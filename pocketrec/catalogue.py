@@ -60,9 +60,10 @@ CREATE TABLE items (
     creator TEXT NOT NULL,
     year INTEGER
 )"""
+# Descriptions stay out of the index, a third of the file; what only they hold is found by scanning.
 _FULL_TEXT_SCHEMA = """
 CREATE VIRTUAL TABLE items_fts USING fts5 (
-    title, creator, categories, description, content='items', content_rowid='position',
+    title, creator, categories, content='items', content_rowid='position',
     detail=column, tokenize='unicode61 remove_diacritics 2'
 )"""
 
@@ -73,7 +74,7 @@ _WORD_SEARCH = f"""
 WITH best AS (
     SELECT position, title_tier(items.title, :query) AS tier, length(items.title) AS size,
         -- One letter is looked for in titles only, none of which is in the last tier.
-        CASE WHEN length(:query) > 1 THEN bm25(items_fts, 10, 3, 2, 1) END AS badness
+        CASE WHEN length(:query) > 1 THEN bm25(items_fts, 10, 3, 2) END AS badness
     FROM items_fts JOIN items ON position = items_fts.rowid
     WHERE items_fts MATCH :words
     ORDER BY {_BEST}
@@ -96,6 +97,8 @@ _MOST_WORDS = 32
 _ACCENTS = re.compile("[\u0300-\u036f]+")
 _ARTICLE = re.compile("(the|an?) ")
 _ID_BATCH = 500
+_SCANNED = 3
+"""Letters of a query from which on places inside of words, and descriptions, fill up a short list."""
 
 
 class _StatementError(BundleError):
@@ -159,14 +162,15 @@ class Catalogue:
         return [found[item_id] for item_id in ids if item_id in found]
 
     def search(self, query: str, limit: int = 20) -> list[Item]:
-        """The items in which every word of ``query`` begins a word, best first.
+        """The items whose title, creator and categories have words that begin as those of ``query`` do, best first.
 
         Case and accents do not matter and no character has a special meaning. Titles that are the
         query, begin with it or hold it come first, the shortest of each kind leading; then the rest
         by BM25, the title weighted most. One letter is looked for in titles only.
 
-        Where that finds nothing, and in scripts written without spaces (Chinese, Japanese, ...),
-        the items that hold every part of ``query`` anywhere are found. Parts beyond the 32nd are
+        A list shorter than ``limit`` is filled up with items that hold every part of ``query``
+        anywhere, description included; so are queries in scripts written without spaces (Chinese,
+        Japanese, ...). Parts beyond the 32nd are
         left out.
         """
         query = _without_surrogates(query)
@@ -182,7 +186,11 @@ class Catalogue:
             # FTS5 refuses a word that it takes for two: its edition of Unicode is another.
             with suppress(_StatementError):
                 found = self._items(_WORD_SEARCH, words=match, query=folded, limit=limit)
-        return found or self._items(_PART_SEARCH, query=folded, limit=limit)
+        if found and (len(found) >= limit or len(folded) < _SCANNED):
+            return found
+        listed = {item.item_id for item in found}
+        anywhere = self._items(_PART_SEARCH, query=folded, limit=limit)
+        return (found + [item for item in anywhere if item.item_id not in listed])[:limit]
 
     def _items(self, sql: str, *values: str, **named: str | int) -> list[Item]:
         return [_item(self._path, row) for row in self._rows(sql, *values, **named)]

@@ -95,7 +95,7 @@ def test_the_report(run, data, tmp_path, capsys, monkeypatch):
     student = (run.folder / "student/holdout/item_vectors.npy").stat().st_size
     assert result["size"]["systems"]["Student fp32"] == student
     captured = capsys.readouterr()
-    assert captured.out.startswith("|  | Recall@10 |")
+    assert captured.out.startswith("|  | R@10 |")
     assert captured.out in readme.read_text(encoding="utf-8")
     assert "warning: load 3.0 when it began" in captured.err
     assert str(tmp_path) not in json.dumps({**result, "environment": None})

@@ -41,6 +41,7 @@ def result():
         "data": {"name": "films", "users": 1234, "items": 40, "protocol": "leave-one-out"},
         "systems": [system("EASE", 0.05), system(BUNDLE, 0.054)],
         "differences": [difference],
+        "peer_items": 40,
         "precision": {"sequence_encoder.onnx": "int8"},
         "latency": [
             timing("recommend", 1, 100.0),
@@ -54,12 +55,13 @@ def result():
 
 def test_markdown_by_hand(result):
     assert report.markdown(result).splitlines() == [
-        "|  | Recall@10 | NDCG@10 (95 % CI) | p50 ms | peak MB | size MB |",
+        "|  | R@10 | NDCG@10 (95 % CI) | p50 ms | peak MB | size MB |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
         "| EASE | 0.1000 | 0.0500 (0.0400–0.0600) | – | – | – |",
         f"| {BUNDLE} | 0.1080 | 0.0540 (0.0440–0.0640) | 0.35 | 61 | 3.21 |",
         "",
-        "- films: 1,234 test users, 40 items, leave-one-out, ranked among the whole catalogue.",
+        "- films: 1,234 test users, 40 items, leave-one-out, ranked among the whole catalogue. "
+        "R@10 is Recall@10, CI the bootstrap interval.",
         f"- NDCG@10 of {BUNDLE} less EASE: +0.0040 (-0.0060 to +0.0140).",
         "- p50 ms: median time of ten recommendations for a history of 10, on one thread of A processor. "
         "peak MB: memory of a fresh process up to its first recommendation; an empty Python takes 9 MB.",
@@ -71,11 +73,13 @@ def test_what_spoils_a_measurement_is_told(result):
     result["warning"] = "load 3.0 when it began, so times may be too long"
     result["environment"] |= {"commit": None, "changed": True}
     result["precision"] = {"sequence_encoder.onnx": "fp32"}
+    result["peer_items"] = 30
     text = report.markdown(result)
     assert "- Not a clean measurement: load 3.0 when it began" in text
     assert (
         "- Kept in full precision, as int8 missed the parity gate: sequence_encoder.onnx." in text
     )
+    assert "- ItemKNN and EASE are fitted on the 30 most chosen items" in text
     assert "no commit with changes" in text
 
 
