@@ -26,7 +26,7 @@ LENGTHS = (1, 10, 50, 200)
 """Items in the histories that are timed."""
 TYPICAL = 10
 WARM_UP = 20
-DOT_PRODUCT = "Exact dot product, fp32"
+DOT_PRODUCT = "Dot product, fp32"
 
 
 @dataclass(frozen=True)

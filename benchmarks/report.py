@@ -103,6 +103,7 @@ def tables(result: Result) -> "list[Table]":
     from pocketrec.cli.output import table
 
     systems = table(*COLUMNS, right=COLUMNS[1:])
+    systems.padding = (0, 1, 0, 0)  # else a name would wrap in 80 columns
     for row in rows(result):
         systems.add_row(*row)
     numbers = ("history", "p50", "p95", "p99")

@@ -11,9 +11,9 @@ from safetensors.torch import load_file, save_file
 
 from distill.recipe import StudentRecipe
 from distill.student import SequenceEncoder, TextEncoder
-from pocketrec.artefact import NeighbourTable
 from pocketrec.errors import RunError
 from pocketrec.files import read_json, write_json
+from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.ranker import RankerSettings
 
 # What reading a missing, truncated or mixed-up file raises; RuntimeError: weights of another shape.
@@ -35,7 +35,7 @@ class Student:
 
     Attributes:
         vectors: float32 [N, d] unit item vectors.
-        table: its neighbour table, K entries an item.
+        table: its neighbour table.
         popularity: float32 [N] training interaction counts.
         settings: how its two scorers are added.
         tokenizer: where ``tokenizer.json`` stands.
@@ -57,7 +57,8 @@ class Student:
         np.savez(
             folder / "items.npz",
             vectors=self.vectors,
-            neighbours=self.table.neighbours,
+            sources=self.table.sources,
+            targets=self.table.targets,
             weights=self.table.weights,
             popularity=self.popularity,
         )
@@ -86,7 +87,9 @@ class Student:
                 text.eval(),
                 sequence.eval(),
                 items["vectors"],
-                NeighbourTable(items["neighbours"], items["weights"]),
+                NeighbourTable(
+                    len(items["vectors"]), items["sources"], items["targets"], items["weights"]
+                ),
                 items["popularity"],
                 settings,
                 folder / "tokenizer.json",

@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distill.recipe import StudentRecipe
 from distill.student import SequenceEncoder
 from distill.train import StudentScorer
 from pocketrec import encoders, metrics
-from pocketrec.artefact import NeighbourTable
 from pocketrec.engine import Array
+from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.ranker import Ranker, RankerSettings, standardize
 from pocketrec.splits import Cases
 
@@ -42,8 +43,7 @@ def ranker(
     return Ranker(
         vectors,
         encoders.SequenceEncoder(TorchEngine(encoder)),
-        table.neighbours,
-        table.weights,
+        table,
         settings,
     )
 
@@ -83,3 +83,25 @@ def choose_settings(
     ndcg = {key: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for key, r in ranks.items()}
     decay, weight = max(ndcg, key=lambda key: ndcg[key])
     return RankerSettings(length, weight, round(1 - weight, 1), decay), ndcg[decay, weight]
+
+
+def choose_table(
+    vectors: npt.NDArray[np.float32],
+    encoder: SequenceEncoder,
+    table: NeighbourTable,
+    length: int,
+    cases: Cases,
+    recipe: StudentRecipe,
+) -> tuple[NeighbourTable, RankerSettings]:
+    """The smallest table, with its settings, that no larger one beats by ``recipe.table_gain``."""
+    items = len(vectors)
+    limit = max(recipe.table_entries, min(recipe.neighbours) * items)
+    sizes = sorted({min(width * items, limit) for width in recipe.neighbours})
+    kept, settings, best = table, None, -1.0
+    for size in sizes:
+        tried = table.largest(size)
+        found, ndcg = choose_settings(vectors, encoder, tried, length, cases)
+        if settings is None or ndcg > best * (1 + recipe.table_gain):
+            kept, settings, best = tried, found, ndcg
+    assert settings is not None
+    return kept, settings

@@ -37,8 +37,12 @@ class StudentRecipe(BaseModel):
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 10
     validation_users: PositiveInt = 2000
-    neighbours: PositiveInt = 20
-    """Entries an item in the neighbour table."""
+    neighbours: tuple[PositiveInt, ...] = (20, 50, 100, 200)
+    """Entries an item in the neighbour table, on average; validation chooses among them."""
+    table_entries: PositiveInt = 400_000
+    """Most entries in all where that leaves the smallest choice; an entry takes about two bytes."""
+    table_gain: float = Field(0.01, ge=0)
+    """Share of validation NDCG@10 that the next larger table must gain to be worth its bytes."""
     vocabulary: PositiveInt = 8192
     """Word pieces of the text encoder."""
     tokens: PositiveInt = 64

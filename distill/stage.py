@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from distill.checkpoint import Student
-from distill.fusion import choose_settings, ranker
+from distill.fusion import choose_table, ranker
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder, TextEncoder
 from distill.text import tfidf_vectors, tokenize, train_text_encoder, train_tokenizer
@@ -28,7 +28,7 @@ from pocketrec.splits import Cases, Indices
 
 Vectors = npt.NDArray[np.float32]
 
-TUNE_USERS = 3000
+TUNE_USERS = 2000
 TOKENIZER = "tokenizer.json"
 
 
@@ -68,7 +68,6 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     """The student of the held-out teacher; everything is chosen on validation, test is read once."""
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
-    table = artefact.table.head(recipe.neighbours)
     popularity = _popularity(split.train, len(artefact.item_vectors))
     items, encoder, trained = _train(
         run,
@@ -83,8 +82,13 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     )
     vectors = _vectors(items)
     length = artefact.windows.shape[1]
-    settings, _ = choose_settings(
-        vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed)
+    table, settings = choose_table(
+        vectors,
+        encoder,
+        artefact.table,
+        length,
+        split.validation.sample(TUNE_USERS, seed),
+        recipe,
     )
     train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER)
     text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
@@ -97,6 +101,7 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         "epochs": trained.epochs,
         "seconds": round(trained.seconds, 1),
         "settings": asdict(settings),
+        "table_entries": len(table),
         "text_cosine": cosine,
         "summary": f"NDCG@10 {ndcg:.4f} after {trained.epochs} epochs; unseen texts land at cosine {cosine:.2f}",
     }
@@ -115,10 +120,14 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     items, encoder, trained = _train(
         run, recipe, artefact, features, popularity, None, "control", None, report
     )
-    vectors, table = _vectors(items), artefact.peer_table.head(recipe.neighbours)
-    length = artefact.windows.shape[1]
-    settings, _ = choose_settings(
-        vectors, encoder, table, length, split.validation.sample(TUNE_USERS, seed)
+    vectors = _vectors(items)
+    table, settings = choose_table(
+        vectors,
+        encoder,
+        artefact.peer_table,
+        artefact.windows.shape[1],
+        split.validation.sample(TUNE_USERS, seed),
+        recipe,
     )
     ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)
     return {
@@ -154,7 +163,7 @@ def _refit(
         text,
         encoder,
         _vectors(items),
-        artefact.table.head(recipe.neighbours),
+        artefact.table.largest(len(before.table)),
         popularity,
         before.settings,
         folder / TOKENIZER,

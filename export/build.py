@@ -67,8 +67,7 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
     fp32 = Ranker(
         student.vectors,
         _encoder(full),
-        student.table.neighbours,
-        student.table.weights,
+        student.table,
         student.settings,
     )
     items = item_table(student, [str(index) for index in range(len(student.vectors))])
@@ -89,8 +88,7 @@ def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
     return Ranker(
         items.unit_vectors(),
         _encoder(graphs),
-        items.neighbours,
-        items.neighbour_weights(),
+        items.neighbours(),
         student.settings,
     )
 
@@ -99,8 +97,7 @@ def item_table(student: Student, item_ids: list[str]) -> ItemTable:
     return ItemTable.quantized(
         item_ids,
         student.vectors,
-        student.table.neighbours,
-        student.table.weights,
+        student.table,
         student.popularity,
     )
 

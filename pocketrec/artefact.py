@@ -7,44 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketrec.errors import RunError
-
-
-@dataclass(frozen=True)
-class NeighbourTable:
-    """Per scored item the history items that speak most for it.
-
-    Attributes:
-        neighbours: int32 [N, K], -1 where there is none.
-        weights: float32 [N, K], what each adds to the item's score.
-    """
-
-    neighbours: npt.NDArray[np.int32]
-    weights: npt.NDArray[np.float32]
-
-    @classmethod
-    def from_matrix(cls, weights: npt.NDArray[np.float32], k: int) -> "NeighbourTable":
-        """The ``k`` largest entries of each column of an item-item matrix [N, N] (row = history item)."""
-        items = len(weights)
-        k = min(k, items - 1)
-        if k < 1:
-            return cls(
-                np.full((items, 1), -1, dtype=np.int32), np.zeros((items, 1), dtype=np.float32)
-            )
-        top = np.empty((items, k), dtype=np.int32)
-        kept = np.empty((items, k), dtype=np.float32)
-        for start in range(0, items, 1024):
-            rows = np.ascontiguousarray(weights[:, start : start + 1024].T)
-            chosen = np.argpartition(rows, items - k, axis=1)[:, items - k :]
-            values = np.take_along_axis(rows, chosen, axis=1)
-            order = np.argsort(-values, axis=1, kind="stable")
-            top[start : start + 1024] = np.take_along_axis(chosen, order, axis=1)
-            kept[start : start + 1024] = np.take_along_axis(values, order, axis=1)
-        top[kept <= 0] = -1
-        kept[kept <= 0] = 0.0
-        return cls(top, kept)
-
-    def head(self, k: int) -> "NeighbourTable":
-        return NeighbourTable(self.neighbours[:, :k], self.weights[:, :k])
+from pocketrec.neighbour_table import NeighbourTable
 
 
 @dataclass(frozen=True)
@@ -57,26 +20,31 @@ class TeacherArtefact:
         windows: int32 [W, L], the training histories as the sequence model read them, right-padded with -1.
         states: float16 [P, d], for each filled place of ``windows`` in row-major order the user vector that had read
             the items before it; ``states @ projected.T`` are the teacher's logits for that place.
-        neighbours, weights: the teacher's item-item model as a ``NeighbourTable``.
-        peer_neighbours, peer_weights: the same of EASE without text, for the student that learns from no teacher.
+        sources, targets, weights: the teacher's item-item model as a ``NeighbourTable``.
+        peer_sources, peer_targets, peer_weights: the same of EASE without text, for the student that learns from no
+            teacher.
     """
 
     item_vectors: npt.NDArray[np.float32]
     projected: npt.NDArray[np.float32]
     windows: npt.NDArray[np.int32]
     states: npt.NDArray[np.float16]
-    neighbours: npt.NDArray[np.int32]
+    sources: npt.NDArray[np.int64]
+    targets: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
-    peer_neighbours: npt.NDArray[np.int32]
+    peer_sources: npt.NDArray[np.int64]
+    peer_targets: npt.NDArray[np.int64]
     peer_weights: npt.NDArray[np.float32]
 
     @property
     def table(self) -> NeighbourTable:
-        return NeighbourTable(self.neighbours, self.weights)
+        return NeighbourTable(len(self.item_vectors), self.sources, self.targets, self.weights)
 
     @property
     def peer_table(self) -> NeighbourTable:
-        return NeighbourTable(self.peer_neighbours, self.peer_weights)
+        return NeighbourTable(
+            len(self.item_vectors), self.peer_sources, self.peer_targets, self.peer_weights
+        )
 
     def save(self, folder: Path) -> None:
         for array in fields(self):

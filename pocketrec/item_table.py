@@ -1,4 +1,4 @@
-"""items.npz: what the ranker needs to know of every item, as int8 rows."""
+"""items.npz: what the ranker needs to know of every item, in int8."""
 
 import zipfile
 import zlib
@@ -12,19 +12,20 @@ import numpy.typing as npt
 
 from pocketrec.errors import BundleError
 from pocketrec.files import atomic_write
-from pocketrec.quantize import dequantize_rows, quantize_rows
-from pocketrec.ranker import impute_rows
+from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.quantize import LEVELS, dequantize_rows, quantize, quantize_rows
+from pocketrec.ranker import impute
 
 Float32 = npt.NDArray[np.float32]
-Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
 Int8 = npt.NDArray[np.int8]
 
 _ARRAYS: dict[str, tuple[str, str]] = {
     "item_ids": ("U", "N"),
     "vectors": ("int8", "Nd"),
     "scales": ("float32", "N"),
-    "neighbours": ("int32", "NK"),
-    "weights": ("int8", "NK"),
+    "gaps": ("int64", "E"),
+    "weights": ("int8", "E"),
     "weight_scales": ("float32", "N"),
     "popularity": ("float32", "N"),
 }
@@ -33,14 +34,15 @@ _ARRAYS: dict[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class ItemTable:
-    """One row an item, in catalogue order.
+    """One row an item, in catalogue order, and the entries of the neighbour table.
 
     Attributes:
         item_ids: external ids, unique.
         vectors: int8 [N, d]; row i stands for the unit vector ``vectors[i] * scales[i]``.
         scales: float32 [N].
-        neighbours: int32 [N, K]; the history items that speak for target i, -1 = none.
-        weights: int8 [N, K]; entry stands for ``weights[i] * weight_scales[i]``.
+        gaps: int64 [E]; the running sum of the gaps is ``source * N + target`` of each entry. Gaps are small numbers
+            where positions are large ones, which the file's compression is good at.
+        weights: int8 [E]; an entry stands for ``weights[e] * weight_scales[target]``.
         weight_scales: float32 [N].
         popularity: float32 [N] interaction counts in training; 0 = a cold item.
     """
@@ -48,26 +50,23 @@ class ItemTable:
     item_ids: tuple[str, ...]
     vectors: Int8
     scales: Float32
-    neighbours: Int32
+    gaps: Int64
     weights: Int8
     weight_scales: Float32
     popularity: Float32
 
     @classmethod
     def quantized(
-        cls,
-        item_ids: Sequence[str],
-        vectors: Float32,
-        neighbours: Int32,
-        weights: Float32,
-        popularity: Float32,
+        cls, item_ids: Sequence[str], vectors: Float32, table: NeighbourTable, popularity: Float32
     ) -> "ItemTable":
-        """The table for float32 [N, d] unit vectors and float32 [N, K] weights."""
+        """The table for float32 [N, d] unit vectors and a neighbour table in full precision."""
+        scales = weight_scales(table)
         return cls(
             tuple(item_ids),
             *quantize_rows(vectors),
-            neighbours.astype(np.int32),
-            *quantize_rows(weights),
+            _gaps(table),
+            quantize(table.weights, scales[table.targets]),
+            scales,
             popularity.astype(np.float32),
         )
 
@@ -77,34 +76,39 @@ class ItemTable:
     def unit_vectors(self) -> Float32:
         return dequantize_rows(self.vectors, self.scales)
 
-    def neighbour_weights(self) -> Float32:
-        return dequantize_rows(self.weights, self.weight_scales)
-
-    def warm_row_sum(self) -> float:
-        """Mean of the summed table weights of items with interactions; 0 where there are none."""
-        warm = self.neighbour_weights()[self.popularity > 0]
-        return float(warm.sum(axis=1).mean()) if len(warm) else 0.0
+    def neighbours(self) -> NeighbourTable:
+        positions = np.cumsum(self.gaps)
+        sources, targets = np.divmod(positions, len(self))
+        weights = self.weights * self.weight_scales[targets]
+        return NeighbourTable(len(self), sources, targets, weights)
 
     def extended(self, item_ids: Sequence[str], vectors: Float32) -> "ItemTable":
         """This table with cold items after its own, which stay as they are.
 
         Args:
             item_ids: ids of the new items.
-            vectors: float32 [M, d] their unit vectors; the table's rows for them are imputed from these.
+            vectors: float32 [M, d] their unit vectors; what speaks for them is imputed from these.
         """
-        neighbours, weights = impute_rows(
-            vectors, self.unit_vectors(), self.warm_row_sum(), k=self.neighbours.shape[1]
+        known, warm = self.neighbours(), self.popularity > 0
+        support = float(known.support()[warm].mean()) if warm.any() else 0.0
+        sources, targets, weights = impute(vectors, self.unit_vectors(), support)
+        items = len(self) + len(vectors)
+        levels, scales = quantize_rows(vectors)
+        new = NeighbourTable.from_entries(items, sources, len(self) + targets, weights)
+        new_scales = weight_scales(new)
+        entries = np.concatenate([self.weights, quantize(new.weights, new_scales[new.targets])])
+        positions = np.concatenate(
+            [known.sources * items + known.targets, new.sources * items + new.targets]
         )
-        new = ItemTable.quantized(
-            item_ids, vectors, neighbours, weights, np.zeros(len(vectors), dtype=np.float32)
-        )
+        order = np.argsort(positions)
         return ItemTable(
-            self.item_ids + new.item_ids,
-            *(
-                np.concatenate((getattr(self, name), getattr(new, name)))
-                for name in _ARRAYS
-                if name != "item_ids"
-            ),
+            self.item_ids + tuple(item_ids),
+            np.concatenate([self.vectors, levels]),
+            np.concatenate([self.scales, scales]),
+            np.diff(positions[order], prepend=0),
+            entries[order],
+            np.concatenate([self.weight_scales, new_scales[len(self) :]]),
+            np.concatenate([self.popularity, np.zeros(len(vectors), dtype=np.float32)]),
         )
 
     def write(self, path: Path) -> None:
@@ -127,6 +131,17 @@ class ItemTable:
         _check_values(path, arrays)
         ids = tuple(arrays.pop("item_ids").tolist())
         return cls(item_ids=ids, **arrays)
+
+
+def weight_scales(table: NeighbourTable) -> Float32:
+    """The scale of each item's entries, its largest absolute weight / 127; float32 [N]."""
+    largest = np.zeros(table.items, dtype=np.float32)
+    np.maximum.at(largest, table.targets, np.abs(table.weights))
+    return largest / np.float32(LEVELS)
+
+
+def _gaps(table: NeighbourTable) -> Int64:
+    return np.diff(table.sources * table.items + table.targets, prepend=0)
 
 
 def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
@@ -163,11 +178,10 @@ def _check_values(path: Path, arrays: dict[str, npt.NDArray[Any]]) -> None:
         raise BundleError(f"{path}: expected at least one item and dimension, found none")
     if len(set(arrays["item_ids"].tolist())) != count:
         raise BundleError(f"{path}: array 'item_ids': expected unique ids, found one twice")
-    neighbours = arrays["neighbours"]
-    if neighbours.size and not (neighbours.min() >= -1 and neighbours.max() < count):
+    gaps = arrays["gaps"]
+    if gaps.size and not (gaps[0] >= 0 and (gaps[1:] > 0).all() and gaps.sum() < count**2):
         raise BundleError(
-            f"{path}: array 'neighbours': expected -1 to {count - 1}, "
-            f"found {neighbours.min()} to {neighbours.max()}"
+            f"{path}: array 'gaps': expected rising positions below {count}²; build the bundle again"
         )
     for name in ("scales", "weight_scales", "popularity"):
         if not np.isfinite(arrays[name]).all():

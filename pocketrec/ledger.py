@@ -94,6 +94,16 @@ class Ledger:
             np.savez_compressed(temporary, **self.ranks)  # type: ignore[arg-type]
         write_json(folder / "ledger.json", self.as_dict())
 
+    def is_part_of(self, folder: Path) -> bool:
+        """Whether the ledger in ``folder`` holds every stage of this one with the same ranks."""
+        if not (folder / "ledger.json").is_file():
+            return False
+        stored = Ledger.load(folder)
+        return all(
+            stage in stored.ranks and np.array_equal(stored.ranks[stage], ranks)
+            for stage, ranks in self.ranks.items()
+        )
+
     @classmethod
     def load(cls, folder: Path) -> "Ledger":
         """Raises RunError: a file of the ledger is missing or damaged."""

@@ -25,9 +25,13 @@ def quantize_rows(x: Float32) -> tuple[Int8, Float32]:
     if not np.isfinite(x).all():
         raise ValueError("quantize_rows: expected finite rows, found NaN or infinity")
     scales = (np.abs(x).max(axis=1, initial=0.0) / LEVELS).astype(np.float32)
+    return quantize(x, scales[:, None]), scales
+
+
+def quantize(x: Float32, scales: Float32) -> Int8:
+    """The nearest levels of ``x`` at ``scales``, which broadcast to its shape; 0 where the scale is 0."""
     divisors = np.where(scales > 0, scales, np.float32(1))
-    levels = np.rint(x / divisors[:, None]).clip(-LEVELS, LEVELS)
-    return levels.astype(np.int8), scales
+    return np.rint(x / divisors).clip(-LEVELS, LEVELS).astype(np.int8)
 
 
 def dequantize_rows(levels: Int8, scales: Float32) -> Float32:

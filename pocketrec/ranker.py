@@ -1,11 +1,11 @@
 """Fused scores of a catalogue for one history: a sequence encoder and an item-to-item table, z-scores added.
 
     s = z(exp((logits - max logits) / 2))                    = z(sqrt(softmax(logits)))
-    e = z(sum over history items i in a target's row of weight * decay ** age(i))
+    e = z(sum over history items i of weight[i, target] * decay ** age(i))
     score = sequence_weight * s + neighbour_weight * e
 
 with z = (x - mean) / std over the whole catalogue (zeros where std is 0) and age 0 for the newest item. The table is
-EASE (Steck, 2019, arXiv:1905.03375) or a relative of it, cut to the largest entries of each target.
+EASE (Steck, 2019, arXiv:1905.03375) or a relative of it, cut to its largest entries.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketrec.encoders import SequenceEncoder
+from pocketrec.neighbour_table import NeighbourTable
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 NEIGHBOURS = 20
@@ -50,8 +50,7 @@ class Ranker:
     Args:
         vectors: float32 [N, d] item vectors.
         encoder: turns history vectors into a user vector.
-        neighbours: int32 [N, K]; row j lists the history items that speak for target j, -1 = none.
-        weights: float32 [N, K], beside ``neighbours``.
+        table: which history items speak for which items, N items.
         settings: how the two scorers are added.
     """
 
@@ -59,26 +58,18 @@ class Ranker:
         self,
         vectors: Float32,
         encoder: SequenceEncoder,
-        neighbours: Int32,
-        weights: Float32,
+        table: NeighbourTable,
         settings: RankerSettings,
     ) -> None:
         self._blocks = _in_blocks(vectors)
         self.vectors: Float32 = self._blocks.reshape(-1, vectors.shape[1])[: len(vectors)]
         self.settings = settings
         self._encoder = encoder
-        self._neighbours = neighbours
-        self._row_weights = weights
-        # Turned round once: the entries of a history item must lie together to be gathered fast. A sort of
-        # (history item, place) pairs as single numbers takes a tenth of the time of a stable argsort. int64 and
-        # float64 because np.bincount would convert anything else at every call.
-        sources = neighbours.ravel()
-        pairs = sources.astype(np.int64) * sources.size + np.arange(sources.size)
-        pairs.sort()
-        places = pairs[np.count_nonzero(sources < 0) :] % max(sources.size, 1)
-        self._targets = places // max(neighbours.shape[1], 1)
-        self._weights = weights.ravel()[places].astype(np.float64)
-        self._counts = np.bincount(sources[sources >= 0], minlength=len(vectors))
+        # The entries of a history item lie together. float64 because np.bincount would convert at every call.
+        self._targets = table.targets
+        self._sources = table.sources
+        self._weights = table.weights.astype(np.float64)
+        self._counts = np.bincount(table.sources, minlength=len(vectors))
         self._starts = np.cumsum(self._counts) - self._counts
 
     def __len__(self) -> int:
@@ -122,10 +113,10 @@ class Ranker:
         """
         cosines = self._products(self.vectors[item])
         speaks_for = slice(self._starts[item], self._starts[item] + self._counts[item])
-        filled = self._neighbours[item] >= 0
+        spoken_for = np.flatnonzero(self._targets == item)
         table = np.zeros(len(self), dtype=np.float32)
         table[self._targets[speaks_for]] = self._weights[speaks_for]
-        table[self._neighbours[item, filled]] += self._row_weights[item, filled]
+        table[self._sources[spoken_for]] += self._weights[spoken_for]
         if not table.any():
             return cosines
         standardize(cosines, 0.5)
@@ -169,36 +160,43 @@ def top_k(scores: Float32, k: int, excluded: Int64) -> Int64:
     return reached[np.argsort(-scores[reached], kind="stable")[:k]]
 
 
-def impute_rows(
-    vectors: Float32, known_vectors: Float32, known_row_sum_mean: float, k: int = NEIGHBOURS
-) -> tuple[Int32, Float32]:
-    """Table rows for items that nobody has chosen yet, from their content.
+def impute(
+    vectors: Float32, known_vectors: Float32, support: float, k: int = NEIGHBOURS
+) -> tuple[Int64, Int64, Float32]:
+    """Table entries for items that nobody has chosen yet, from their content.
 
     A new item is spoken for by its ``k`` nearest known items, in proportion to cosine ** 4 (cosines below 0 count as
-    0), and its row adds up to what a row of a known item adds up to on average.
+    0), and its weights add up to what speaks for a known item on average.
 
     Args:
         vectors: float32 [M, d] unit vectors of the new items.
         known_vectors: float32 [N, d] unit vectors of the known items.
-        known_row_sum_mean: mean of the summed weights of known items with interactions.
-        k: entries in a row.
+        support: mean of the summed positive weights of known items with interactions.
+        k: entries an item.
 
     Returns:
-        int32 [M, k] indices into ``known_vectors``, -1 = none, and float32 [M, k] weights, largest first.
+        Of each entry the known item int64 [E], the new item int64 [E] (a row of ``vectors``) and the weight
+        float32 [E].
     """
-    neighbours = np.full((len(vectors), k), -1, dtype=np.int32)
-    weights = np.zeros((len(vectors), k), dtype=np.float32)
+    sources, targets, weights = [], [], []
+    nobody = np.empty(0, dtype=np.int64)
     for start in range(0, len(vectors), IMPUTED_AT_ONCE):
         cosines = vectors[start : start + IMPUTED_AT_ONCE] @ known_vectors.T
         for row, values in enumerate(cosines, start):
-            nearest = top_k(values, k, np.empty(0, dtype=np.int64))
+            nearest = top_k(values, k, nobody)
             nearest = nearest[values[nearest] > 0]
             if len(nearest) == 0:
                 continue
             shares = (values[nearest] / values[nearest[0]]) ** 4
-            neighbours[row, : len(nearest)] = nearest
-            weights[row, : len(nearest)] = shares * (known_row_sum_mean / shares.sum())
-    return neighbours, weights
+            sources.append(nearest)
+            targets.append(np.full(len(nearest), row))
+            weights.append(shares * (support / shares.sum()))
+    none = np.empty(0, dtype=np.int64)
+    return (
+        np.concatenate([none, *sources]),
+        np.concatenate([none, *targets]),
+        np.concatenate([none, *weights]).astype(np.float32),
+    )
 
 
 def standardize(x: Float32 | Float64, weight: float) -> None:

@@ -30,6 +30,7 @@ BUDGET = {
     "export": 6,
 }
 """Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
+LEAST_SHARE = 0.02
 RECIPE_TABLES = ("teacher", "student")
 
 
@@ -156,11 +157,13 @@ class Run:
         """Seconds that a step of ``BUDGET`` may take of what is left, None without a time budget."""
         if self.settings.minutes is None:
             return None
+        whole = self.settings.minutes * 60
         steps = list(BUDGET)
         open_steps = steps[steps.index(step) :]
-        left = self.settings.minutes * 60 - self._spent_before - (time.monotonic() - self._started)
-        part = BUDGET[step] / sum(BUDGET[name] for name in open_steps)
-        return float(max(0.0, left * part))
+        left = whole - self._spent_before - (time.monotonic() - self._started)
+        part = left * BUDGET[step] / sum(BUDGET[name] for name in open_steps)
+        # A step that slow ones before it have starved still does a little: a student without any training is of no use.
+        return float(max(LEAST_SHARE * whole, part))
 
     def artefact(
         self,

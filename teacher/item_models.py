@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from pocketrec.ranker import impute_rows
+from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.ranker import impute
 from pocketrec.splits import Cases, Indices
 from teacher.fusion import validation_ndcg
 from teacher.neighbours import Weights, ease, ease_with_text, item_knn
@@ -39,7 +40,7 @@ FITS: dict[str, Callable[..., Weights]] = {
 }
 
 
-TUNING_FITS = 26
+TUNING_FITS = 29
 """Closed forms that tuning fits with the default grids; scoring them takes about as long again."""
 
 
@@ -85,26 +86,33 @@ class Tuner:
         ).sample(recipe.tune_users, seed)
 
     def choose(
-        self, kind: str, grid: dict[str, Sequence[float]], decays: Sequence[float] = (1.0,)
+        self, kind: str, grid: dict[str, Sequence[float]], decays: Sequence[float]
     ) -> Chosen:
-        """The best of each coordinate in turn, starting from the middle of every other one."""
-        settings = {name: values[len(values) // 2] for name, values in grid.items()}
+        """The best of each coordinate in turn, the decay last, starting from the middle of every other one."""
+        middle = {name: values[len(values) // 2] for name, values in grid.items()}
+        decay = decays[len(decays) // 2]
         best: Chosen | None = None
         for name, values in grid.items():
-            for value in values:
-                tried = {**settings, name: value}
-                weights = FITS[kind](self.interactions, self.vectors, **tried)
-                for decay in decays:
-                    scorer = ItemItem(
-                        kind, weights, np.arange(len(self.head)), len(self.head), decay
-                    )
-                    found = Chosen(kind, tried, decay, validation_ndcg(scorer, self.cases))
-                    if best is None or found.validation > best.validation:
-                        best = found
-            assert best is not None
-            settings = dict(best.settings)
+            start = best.settings if best else middle
+            tried = [self._try(kind, {**start, name: value}, [decay]) for value in values]
+            best = max([*tried, *([best] if best else [])], key=lambda found: found.validation)
         assert best is not None
-        return best
+        return max(best, self._try(kind, best.settings, decays), key=lambda found: found.validation)
+
+    def _try(self, kind: str, settings: dict[str, float], decays: Sequence[float]) -> Chosen:
+        """These settings with the best of ``decays``."""
+        items = np.arange(len(self.head))
+        weights = FITS[kind](self.interactions, self.vectors, **settings)
+        found = [
+            Chosen(
+                kind,
+                settings,
+                decay,
+                validation_ndcg(ItemItem(kind, weights, items, len(items), decay), self.cases),
+            )
+            for decay in decays
+        ]
+        return max(found, key=lambda chosen: chosen.validation)
 
 
 def fit(
@@ -112,25 +120,21 @@ def fit(
     train: list[Indices],
     vectors: npt.NDArray[np.float32],
     limit: int,
-    impute: bool = False,
+    through_text: bool = False,
 ) -> ItemItem:
-    """The chosen model on the ``limit`` most chosen items; ``impute`` scores the others through their text.
+    """The chosen model on the ``limit`` most chosen items; ``through_text`` scores the others too.
 
-    An item outside the head gets a column over its nearest head items (``pocketrec.ranker.impute_rows``).
+    An item outside the head gets a column over its nearest head items (``pocketrec.ranker.impute``).
     """
     items = len(vectors)
     head = most_chosen(train, items, limit)
     interactions = history_matrix(train, items)[:, head]
     weights = FITS[chosen.kind](interactions, vectors[head], **chosen.settings)
     model = ItemItem(chosen.describe(), weights, head, items, chosen.decay)
-    if len(head) == items or not impute:
+    if len(head) == items or not through_text:
         return model
     tail = np.setdiff1d(np.arange(items), head)
-    row_sum = float(model.table(20).weights[head].sum(axis=1).mean())
-    neighbours, imputed = impute_rows(vectors[tail], vectors[head], row_sum)
-    filled = neighbours >= 0
-    columns = np.broadcast_to(tail[:, None], neighbours.shape)[filled]
-    matrix = sparse.csr_matrix(
-        (imputed[filled], (neighbours[filled], columns)), shape=(len(head), items)
-    )
+    support = float(NeighbourTable.from_matrix(weights, 20 * len(head)).support().mean())
+    sources, targets, imputed = impute(vectors[tail], vectors[head], support)
+    matrix = sparse.csr_matrix((imputed, (sources, tail[targets])), shape=(len(head), items))
     return replace(model, tail=matrix)

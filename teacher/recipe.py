@@ -26,7 +26,7 @@ class SequenceRecipe(Strict):
     """Start of the learned temperature that multiplies cosine logits."""
     id_embedding: bool = False
     """Add a learned ID residual to the projected text vector."""
-    longest: PositiveInt = 50
+    longest: int = Field(50, ge=2)
     """Most history items read; shorter where the data set's histories are."""
     learning_rate: PositiveFloat = 2e-3
     weight_decay: float = Field(0.05, ge=0)
@@ -72,6 +72,6 @@ class TeacherRecipe(Strict):
     tune_items: PositiveInt = 4000
     """Item-item settings are chosen on this many of the most chosen items."""
     tune_users: PositiveInt = 3000
-    neighbours: PositiveInt = 50
-    """Entries an item in the neighbour table that is handed to the student."""
+    neighbours: PositiveInt = 200
+    """Entries in the neighbour table that is handed to the student, on average over the items."""
     sequence: SequenceRecipe = SequenceRecipe()

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from pocketrec.artefact import NeighbourTable
+from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.splits import Indices
 
 Scores = npt.NDArray[np.float32]
@@ -83,22 +83,18 @@ class ItemItem:
         whole[:, self.head] = scored
         return whole
 
-    def table(self, k: int) -> NeighbourTable:
-        """The ``k`` strongest history items of each scored item."""
-        inner = NeighbourTable.from_matrix(self.weights, k)
-        width = inner.neighbours.shape[1]
-        neighbours = np.full((self.items, width), -1, dtype=np.int32)
-        weights = np.zeros((self.items, width), dtype=np.float32)
-        neighbours[self.head] = np.where(inner.neighbours >= 0, self.head[inner.neighbours], -1)
-        weights[self.head] = inner.weights
-        if self.tail is not None:
-            columns = self.tail.tocsc()
-            for item in np.flatnonzero(np.diff(columns.indptr)):
-                entries = slice(columns.indptr[item], columns.indptr[item + 1])
-                order = np.argsort(-columns.data[entries], kind="stable")[:width]
-                neighbours[item, : len(order)] = self.head[columns.indices[entries][order]]
-                weights[item, : len(order)] = columns.data[entries][order]
-        return NeighbourTable(neighbours, weights)
+    def table(self, entries: int) -> NeighbourTable:
+        """The ``entries`` largest entries of the head, and all of the tail."""
+        inner = NeighbourTable.from_matrix(self.weights, entries)
+        outer = (
+            sparse.csr_matrix((len(self.head), self.items)) if self.tail is None else self.tail
+        ).tocoo()
+        return NeighbourTable.from_entries(
+            self.items,
+            self.head[np.concatenate([inner.sources, outer.row])],
+            np.concatenate([self.head[inner.targets], outer.col]),
+            np.concatenate([inner.weights, outer.data]),
+        )
 
 
 def standardise(scores: Scores) -> Scores:

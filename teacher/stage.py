@@ -62,7 +62,8 @@ def run(run: Run, report: Report) -> None:
     with np.load(run.folder / "teacher/holdout/ranks.npz") as ranks:
         for stage in ("popularity", "best_peer", "teacher"):
             ledger.add(stage, ranks[stage], facts["names"][stage])
-    ledger.save(run.folder)
+    if not ledger.is_part_of(run.folder):  # else the rows of the later stages still hold
+        ledger.save(run.folder)
     run.artefact(
         "teacher/final",
         {**inputs, "chosen": facts},
@@ -136,7 +137,9 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     ) as advance:
         models = {}
         for kind, settings in chosen.items():
-            models[kind] = fit(settings, split.train, vectors, limit, impute=kind == TEXT_MODEL)
+            models[kind] = fit(
+                settings, split.train, vectors, limit, through_text=kind == TEXT_MODEL
+            )
             advance(len(models))
     # On every validation user: the tuning sample is too small to tell two close peers apart.
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
@@ -206,7 +209,7 @@ def _choose_item_models(
     chosen = {}
     with report.task("Choosing item-item settings on validation", len(grids)) as advance:
         for kind, grid in grids.items():
-            chosen[kind] = tuner.choose(kind, grid, recipe.decays if kind == TEXT_MODEL else (1.0,))
+            chosen[kind] = tuner.choose(kind, grid, recipe.decays)
             advance(len(chosen))
     return chosen
 
@@ -230,15 +233,18 @@ def _save(
                 * sequence.model.temperature
             )
         states.append(users.numpy().astype(np.float16))
-    table, peer_table = text_model.table(neighbours), peer_model.table(neighbours)
+    entries = neighbours * len(vectors)
+    table, peer_table = text_model.table(entries), peer_model.table(entries)
     TeacherArtefact(
         vectors,
         sequence.items.numpy(),
         cut.astype(np.int32),
         np.concatenate(states),
-        table.neighbours,
+        table.sources,
+        table.targets,
         table.weights,
-        peer_table.neighbours,
+        peer_table.sources,
+        peer_table.targets,
         peer_table.weights,
     ).save(folder)
 
@@ -253,7 +259,11 @@ def _refit(
         for kind in (TEXT_MODEL, "EASE"):
             settings = Chosen(**facts["item_models"][kind])
             models[kind] = fit(
-                settings, split.train, vectors, facts["exact_items"], impute=kind == TEXT_MODEL
+                settings,
+                split.train,
+                vectors,
+                facts["exact_items"],
+                through_text=kind == TEXT_MODEL,
             )
             advance(len(models))
     sequences, as_sets = _sequences(split)

@@ -1,11 +1,15 @@
 """The one place of the core that knows the stages, and imports one only when its command runs."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import cast
 
 from pocketrec.run import Report, Run
 
 Stage = Callable[[Run, Report], None]
+
+# Read by libraries when they are imported: their own bars and advice would cut through ours.
+_QUIET = {"TRANSFORMERS_VERBOSITY": "error", "TQDM_DISABLE": "1"}
 
 
 def run_stages(run: Run, names: Iterable[str], report: Report) -> None:
@@ -14,6 +18,8 @@ def run_stages(run: Run, names: Iterable[str], report: Report) -> None:
     Raises:
         PocketRecError: a stage could not do its work.
     """
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
     for name in names:
         _load(name)(run, report)
 

@@ -103,7 +103,7 @@ class TestTfidf:
 
 
 class TestTextTraining:
-    recipe = StudentRecipe(dimensions=8, text_epochs=30)
+    recipe = StudentRecipe(dimensions=8, text_epochs=100)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -154,7 +154,7 @@ class TestTextTraining:
             )
         )
         reported = train_text_encoder(encoder, tokens, target, self.recipe, seed=0)
-        assert len(seen) == 30
+        assert len(seen) == 100
         assert reported == pytest.approx(max(seen), abs=1e-6)
 
     def test_no_time_at_all_is_one_epoch(

@@ -1,5 +1,7 @@
 """The student's networks: what each output may depend on."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,13 @@ def item_table(seed: int = 0) -> ItemTable:
     return ItemTable(unit_rows((8, 5)), WARM, RECIPE)
 
 
-@torch.no_grad()
+@pytest.fixture
+def without_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+@pytest.mark.usefixtures("without_gradients")
 class TestSequenceEncoder:
     items = torch.from_numpy(unit_rows((14, 16)).reshape(2, 7, 16))
 
@@ -76,7 +84,7 @@ class TestSequenceEncoder:
         assert sequence_encoder()(torch.zeros(1, 10, 16)).shape == (1, 11, 16)
 
 
-@torch.no_grad()
+@pytest.mark.usefixtures("without_gradients")
 class TestTextEncoder:
     tokens = torch.tensor([[5, 9, 2], [7, 7, 1]])
 

@@ -1,8 +1,9 @@
 import numpy as np
+import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketrec.sequences import PAD, window_length, windows
+from pocketrec.sequences import PAD, batches, window_length, windows
 
 
 def test_windows_are_cut_from_the_end_and_padded_on_the_right() -> None:
@@ -30,6 +31,35 @@ def test_windows_hold_every_item_once_and_in_order(rows: list[list[int]], length
         assert [i for part in filled for i in part] == row
         assert all(len(part) == length for part in filled[1:])  # only the oldest may be short
     assert next(left, None) is None
+
+
+def batch_sizes(cut: npt.NDArray[np.int64], rows: int, places: int) -> list[int]:
+    return [len(batch) for batch in batches(cut, rows, places, np.random.default_rng(0))]
+
+
+def test_batches_by_windows_and_by_places() -> None:
+    cut = np.zeros((10, 50), dtype=np.int64)
+    assert batch_sizes(cut, 256, 2048) == [10]
+    assert batch_sizes(cut, 4, 2048) == [4, 3, 3]
+    assert batch_sizes(cut, 256, 100) == [2, 2, 2, 2, 2]
+    assert batch_sizes(cut, 256, 7) == [1] * 10  # a window longer than allowed goes alone
+    cut[:, 10:] = PAD
+    assert batch_sizes(cut, 256, 100) == [10]
+
+
+def test_batches_hold_every_window_of_two_items_or_more_once() -> None:
+    cut = windows([np.arange(n) for n in (1, 2, 5, 1, 3, 4)], 8)
+    found = batches(cut, 2, 100, np.random.default_rng(0))
+    assert sorted(np.concatenate(found).tolist()) == [1, 2, 4, 5]
+    assert batches(windows([np.arange(1)] * 3, 8), 2, 100, np.random.default_rng(0)) == []
+    assert batches(windows([], 8), 2, 100, np.random.default_rng(0)) == []
+
+
+def test_batches_are_drawn_anew() -> None:
+    cut, generator = np.zeros((64, 3), dtype=np.int64), np.random.default_rng(0)
+    first, second = (np.concatenate(batches(cut, 8, 999, generator)).tolist() for _ in range(2))
+    assert first != second
+    assert sorted(first) == sorted(second)
 
 
 def test_window_length_is_the_95th_percentile() -> None:

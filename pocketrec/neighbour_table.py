@@ -1,0 +1,80 @@
+"""A sparse item-item matrix: which history items speak for or against which items."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class NeighbourTable:
+    """The entries of an item-item matrix that are kept, in the order of history item, then scored item.
+
+    Attributes:
+        items: N, the size of the catalogue.
+        sources: int64 [E], the history item of each entry.
+        targets: int64 [E], the scored item.
+        weights: float32 [E], what the history item adds to the score of the target; below 0 it speaks against it.
+    """
+
+    items: int
+    sources: Int64
+    targets: Int64
+    weights: Float32
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    @classmethod
+    def from_entries(cls, items: int, sources: Int64, targets: Int64, weights: Float32) -> Self:
+        """A table of entries in any order; each (source, target) at most once."""
+        order = np.argsort(sources * items + targets)
+        return cls(items, sources[order], targets[order], weights[order].astype(np.float32))
+
+    @classmethod
+    def from_matrix(cls, matrix: Float32, entries: int) -> Self:
+        """The ``entries`` of a matrix [N, N] (row = history item) with the largest absolute weights.
+
+        Chosen over the whole matrix and not item by item: where many people agree EASE puts many large weights, of
+        both signs, and a fixed number an item would cut there and keep noise elsewhere.
+        """
+        items = len(matrix)
+        found = np.flatnonzero(matrix) if entries >= matrix.size else _largest(matrix, entries)
+        return cls(items, found // items, found % items, matrix.ravel()[found])
+
+    def largest(self, entries: int) -> Self:
+        """The ``entries`` with the largest absolute weights."""
+        if entries >= len(self):
+            return self
+        kept = np.sort(np.argsort(-np.abs(self.weights), kind="stable")[:entries])
+        return type(self)(self.items, self.sources[kept], self.targets[kept], self.weights[kept])
+
+    def support(self) -> Float32:
+        """What speaks for each item: its positive weights added up; float32 [N]."""
+        positive = np.maximum(self.weights, 0)
+        return np.bincount(self.targets, weights=positive, minlength=self.items).astype(np.float32)
+
+
+def _largest(matrix: Float32, entries: int) -> Int64:
+    """Flat indices, ascending, of about ``entries`` largest absolute values; never more, zeros never."""
+    flat = matrix.ravel()
+    least = 0.0
+    # A sample of a large matrix gives the threshold that a partition of all of it would take minutes to find.
+    step = max(1, flat.size // 20_000_000)
+    sample = np.abs(flat[::step])
+    keep = entries // step
+    if 0 < keep < len(sample):
+        least = float(np.partition(sample, len(sample) - keep)[len(sample) - keep])
+    blocks = [
+        start + np.flatnonzero(np.abs(flat[start : start + 10_000_000]) >= max(least, 1e-12))
+        for start in range(0, flat.size, 10_000_000)
+    ]
+    found = np.concatenate(blocks)
+    if len(found) > entries:
+        strongest = np.argpartition(-np.abs(flat[found]), entries - 1)[:entries]
+        found = np.sort(found[strongest])
+    return found
