@@ -35,15 +35,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{path.name}.*.partial"):
-        shutil.rmtree(left, ignore_errors=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        owner = left.name.removeprefix(f".{path.name}.").partition(".")[0]
+        if not (owner.isdigit() and _is_running(int(owner))):
+            shutil.rmtree(left, ignore_errors=True)
+    temporary = _partial(path)
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
-            old = Path(
-                tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-            )
+            old = _partial(path)
             path.replace(old / path.name)
             temporary.replace(path)
             shutil.rmtree(old)
@@ -51,6 +51,24 @@ def atomic_folder(path: Path) -> Iterator[Path]:
             temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _partial(path: Path) -> Path:
+    """A new temporary folder beside ``path`` that names the process it belongs to."""
+    prefix = f".{path.name}.{os.getpid()}."
+    return Path(tempfile.mkdtemp(prefix=prefix, suffix=".partial", dir=path.parent))
+
+
+def _is_running(process: int) -> bool:
+    if os.name == "nt":
+        return True  # there signal 0 is no question but Ctrl-C
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # another user's
+    return process != os.getpid()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,6 +9,10 @@ import numpy.typing as npt
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
+# A sample of a large matrix gives the threshold that a partition of all of it would take minutes to find.
+SAMPLED = 20_000_000
+COMPARED_AT_ONCE = 10_000_000
+
 
 @dataclass(frozen=True)
 class NeighbourTable:
@@ -63,15 +67,14 @@ def _largest(matrix: Float32, entries: int) -> Int64:
     """Flat indices, ascending, of about ``entries`` largest absolute values; never more, zeros never."""
     flat = matrix.ravel()
     least = 0.0
-    # A sample of a large matrix gives the threshold that a partition of all of it would take minutes to find.
-    step = max(1, flat.size // 20_000_000)
+    step = max(1, flat.size // SAMPLED)
     sample = np.abs(flat[::step])
     keep = entries // step
     if 0 < keep < len(sample):
         least = float(np.partition(sample, len(sample) - keep)[len(sample) - keep])
     blocks = [
-        start + np.flatnonzero(np.abs(flat[start : start + 10_000_000]) >= max(least, 1e-12))
-        for start in range(0, flat.size, 10_000_000)
+        start + np.flatnonzero(np.abs(flat[start : start + COMPARED_AT_ONCE]) >= max(least, 1e-12))
+        for start in range(0, flat.size, COMPARED_AT_ONCE)
     ]
     found = np.concatenate(blocks)
     if len(found) > entries:

@@ -22,14 +22,18 @@ def quantize_rows(x: Float32) -> tuple[Int8, Float32]:
     Raises:
         ValueError: ``x`` is not finite.
     """
-    if not np.isfinite(x).all():
-        raise ValueError("quantize_rows: expected finite rows, found NaN or infinity")
     scales = (np.abs(x).max(axis=1, initial=0.0) / LEVELS).astype(np.float32)
     return quantize(x, scales[:, None]), scales
 
 
 def quantize(x: Float32, scales: Float32) -> Int8:
-    """The nearest levels of ``x`` at ``scales``, which broadcast to its shape; 0 where the scale is 0."""
+    """The nearest levels of ``x`` at ``scales``, which broadcast to its shape; 0 where the scale is 0.
+
+    Raises:
+        ValueError: ``x`` is not finite.
+    """
+    if not np.isfinite(x).all():
+        raise ValueError("quantize: expected finite values, found NaN or infinity")
     divisors = np.where(scales > 0, scales, np.float32(1))
     return np.rint(x / divisors).clip(-LEVELS, LEVELS).astype(np.int8)
 

@@ -145,6 +145,7 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
 
     sequences, as_sets = _sequences(split)
+    torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
     model = SequenceModel(
         vectors, window_length(sequences, recipe.sequence.longest), recipe.sequence
     )
@@ -267,6 +268,7 @@ def _refit(
             )
             advance(len(models))
     sequences, as_sets = _sequences(split)
+    torch.manual_seed(seed)
     model = SequenceModel(vectors, facts["length"], recipe.sequence)
     with report.task("Training the sequence model on every interaction", 1.0) as advance:
         trained = train(

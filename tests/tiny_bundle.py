@@ -17,7 +17,8 @@ from pocketrec.catalogue import Catalogue, Item
 from pocketrec.encoders import TextEncoder
 from pocketrec.engine import OnnxEngine
 from pocketrec.item_table import ItemTable
-from pocketrec.ranker import NEIGHBOURS, RankerSettings
+from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.ranker import RankerSettings
 from pocketrec.text import item_text
 from pocketrec.tokenizer import Tokenizer
 
@@ -70,7 +71,7 @@ def build_tiny_bundle(folder: Path, items: Sequence[Item] | None = None, seed: i
     popularity = np.arange(len(items), 0, -1).astype(np.float32)
     popularity[-COLD:] = 0
     table = ItemTable.quantized(
-        [item.item_id for item in items], vectors, *like_minded(vectors, rng), popularity
+        [item.item_id for item in items], vectors, like_minded(vectors, rng), popularity
     )
     return write_bundle(folder, table, items)
 
@@ -86,20 +87,14 @@ def word_vectors(vocabulary: dict[str, int], rng: np.random.Generator) -> Float3
     return vectors
 
 
-def like_minded(
-    vectors: Float32, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.int32], Float32]:
-    """A neighbour table as co-choices would give it: near items speak for each other, unevenly."""
+def like_minded(vectors: Float32, rng: np.random.Generator) -> NeighbourTable:
+    """A neighbour table as co-choices would give it, six entries an item on average and some below 0.
+
+    Near items speak for each other, far ones against each other, unevenly.
+    """
     cosines = vectors @ vectors.T * rng.uniform(0.2, 1.0, (len(vectors), len(vectors)))
-    np.fill_diagonal(cosines, -np.inf)
-    neighbours = np.full((len(vectors), NEIGHBOURS), -1, dtype=np.int32)
-    weights = np.zeros((len(vectors), NEIGHBOURS), dtype=np.float32)
-    for row, values in enumerate(cosines):
-        best = np.argsort(-values, kind="stable")[: min(6, NEIGHBOURS)]
-        best = best[values[best] > 0]
-        neighbours[row, : len(best)] = best
-        weights[row, : len(best)] = values[best]
-    return neighbours, weights
+    np.fill_diagonal(cosines, 0)
+    return NeighbourTable.from_matrix(cosines.astype(np.float32), 6 * len(vectors))
 
 
 def write_bundle(folder: Path, table: ItemTable, items: Sequence[Item]) -> Path:

@@ -163,10 +163,10 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
     from distill.recipe import StudentRecipe
     from distill.student import SequenceEncoder, TextEncoder
     from distill.text import train_tokenizer
-    from pocketrec.artefact import NeighbourTable
+    from pocketrec.neighbour_table import NeighbourTable
     from pocketrec.ranker import RankerSettings
 
-    recipe = StudentRecipe(dimensions=16, layers=1, neighbours=3, tokens=12)
+    recipe = StudentRecipe(dimensions=16, layers=1, tokens=12)
     texts = [" ".join(text) for text in tiny_texts()[:items]]
     vocabulary = train_tokenizer(texts, 200, folder / "tokenizer.json").get_vocab_size()
     torch.manual_seed(0)
@@ -177,7 +177,12 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
                 parameter.normal_(std=0.3)  # far enough from nothing for errors to show
     generator = np.random.default_rng(0)
     others = [generator.permutation(np.delete(np.arange(items), i))[:3] for i in range(items)]
-    weights = -np.sort(-generator.uniform(0.1, 1, (items, 3)), axis=1)
+    table = NeighbourTable.from_entries(
+        items,
+        np.concatenate(others),
+        np.repeat(np.arange(items), 3),
+        generator.uniform(-0.3, 1, 3 * items).astype(np.float32),
+    )
     popularity = np.arange(items, 0, -1, dtype=np.float32)
     popularity[-2:] = 0
     return Student(
@@ -185,7 +190,7 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
         text.eval(),
         sequence.eval(),
         unit_rows((items, 16)),
-        NeighbourTable(np.array(others, dtype=np.int32), weights.astype(np.float32)),
+        table,
         popularity,
         RankerSettings(max_length=9, sequence_weight=0.6, neighbour_weight=0.4, decay=0.8),
         folder / "tokenizer.json",

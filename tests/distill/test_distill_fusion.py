@@ -8,10 +8,11 @@ from tiny_data import random_histories, tiny_student
 
 from distill import fusion as module
 from distill.checkpoint import Student
-from distill.fusion import choose_settings, ranker
+from distill.fusion import choose_settings, choose_table, ranker
+from distill.recipe import StudentRecipe
 from distill.train import StudentScorer
 from pocketrec import metrics
-from pocketrec.artefact import NeighbourTable
+from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.evaluation import rank_targets
 from pocketrec.ranker import RankerSettings, standardize
 from pocketrec.splits import Cases
@@ -69,15 +70,60 @@ def test_a_table_that_knows_gets_the_weight_and_an_empty_one_gets_none(student: 
     targets = np.array([(h[-1] + 1) % ITEMS for h in histories])
     new = [n for n in range(30) if targets[n] not in histories[n]]
     cases = Cases(np.array(new), [histories[n] for n in new], targets[new])
-    after = (np.arange(ITEMS, dtype=np.int32)[:, None] - 1) % ITEMS
-    knowing = NeighbourTable(after.astype(np.int32), np.ones((ITEMS, 1), dtype=np.float32))
+    items = np.arange(ITEMS)
+    ones = np.ones(ITEMS, dtype=np.float32)
+    knowing = NeighbourTable.from_entries(ITEMS, items, (items + 1) % ITEMS, ones)
     found, ndcg = choose_settings(student.vectors, student.sequence, knowing, 9, cases)
     assert ndcg == 1.0
     assert found.neighbour_weight > 0
     assert found.decay < 1.0  # the newest item is the one that counts
-    empty = NeighbourTable(np.full((ITEMS, 1), -1, np.int32), np.zeros((ITEMS, 1), np.float32))
-    found, _ = choose_settings(student.vectors, student.sequence, empty, 9, cases)
+    found, _ = choose_settings(student.vectors, student.sequence, knowing.largest(0), 9, cases)
     assert found.sequence_weight > 0
+
+
+class TestChooseTable:
+    """Validation NDCG@10 by table size is scripted; settings carry the size to tell them apart."""
+
+    def choose(
+        self,
+        student: Student,
+        monkeypatch: pytest.MonkeyPatch,
+        ndcg_of: dict[int, float],
+        **changed: object,
+    ) -> int:
+        tried: list[int] = []
+
+        def scripted(
+            vectors: object, encoder: object, table: NeighbourTable, *rest: object
+        ) -> tuple[RankerSettings, float]:
+            tried.append(len(table))
+            return RankerSettings(9, 0.5, 0.5, len(table)), ndcg_of[len(table)]
+
+        monkeypatch.setattr(module, "choose_settings", scripted)
+        recipe = StudentRecipe(
+            **{"neighbours": (1, 2, 3), "table_gain": 0.1, "table_entries": 10_000, **changed}
+        )
+        nobody = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
+        table, settings = choose_table(
+            student.vectors, student.sequence, student.table, 9, nobody, recipe
+        )
+        assert tried == sorted(ndcg_of)
+        assert settings.decay == len(table)
+        return len(table)
+
+    def test_a_larger_table_must_be_worth_its_bytes(
+        self, student: Student, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.21, 120: 0.219}) == 40
+        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.23, 120: 0.24}) == 80
+        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.21, 120: 0.23}) == 120
+        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.1, 120: 0.1}) == 40
+
+    def test_no_more_entries_than_allowed_but_the_smallest_choice(
+        self, student: Student, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert self.choose(student, monkeypatch, {40: 0.1, 70: 0.9}, table_entries=70) == 70
+        assert self.choose(student, monkeypatch, {40: 0.1}, table_entries=5) == 40
 
 
 def test_the_sequence_part_is_the_softmax_that_training_validated(student: Student) -> None:

@@ -215,6 +215,7 @@ class TestBundle:
 def test_the_item_table_stands_for_the_student(student: Student) -> None:
     table = item_table(student, [str(i) for i in range(ITEMS)])
     np.testing.assert_allclose(table.unit_vectors(), student.vectors, atol=0.005)
-    np.testing.assert_allclose(table.neighbour_weights(), student.table.weights, atol=0.005)
-    np.testing.assert_array_equal(table.neighbours, student.table.neighbours)
+    np.testing.assert_allclose(table.neighbours().weights, student.table.weights, atol=0.005)
+    np.testing.assert_array_equal(table.neighbours().sources, student.table.sources)
+    np.testing.assert_array_equal(table.neighbours().targets, student.table.targets)
     np.testing.assert_array_equal(table.popularity, student.popularity)

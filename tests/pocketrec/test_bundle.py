@@ -15,6 +15,7 @@ from pocketrec.engine import OnnxEngine
 from pocketrec.errors import BundleError
 from pocketrec.item_table import ItemTable
 from pocketrec.manifest import Manifest
+from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.recommender import Recommender
 
 
@@ -51,19 +52,38 @@ def test_an_item_table_reads_back(tiny_bundle, tmp_path):
     table.write(tmp_path / "items.npz")
     again = ItemTable.read(tmp_path / "items.npz")
     assert again.item_ids == table.item_ids == tuple(item.item_id for item in tiny_items())
-    assert np.array_equal(again.vectors, table.vectors)
+    for name in ("vectors", "scales", "gaps", "weights", "weight_scales", "popularity"):
+        assert np.array_equal(getattr(again, name), getattr(table, name))
+        assert getattr(again, name).dtype == getattr(table, name).dtype
     assert np.linalg.norm(again.unit_vectors(), axis=1) == pytest.approx(1, abs=0.01)
 
 
-def test_the_warm_row_sum_leaves_cold_items_out():
+def test_a_new_item_gets_the_support_of_a_warm_one():
+    # Columns: 1 + 1 speak for a, 4 for b (and 2 against it), 9 + 9 for c, which is cold. (2 + 4) / 2 = 3.
+    matrix = np.array([[0, 4, 9], [1, 0, 9], [1, -2, 0]], dtype=np.float32)
     table = ItemTable.quantized(
         ["a", "b", "c"],
         np.eye(3, dtype=np.float32),
-        np.array([[1, 2], [0, -1], [0, 1]], dtype=np.int32),
-        np.array([[1, 1], [4, 0], [9, 9]], dtype=np.float32),
+        NeighbourTable.from_matrix(matrix, 9),
         np.array([5, 1, 0], dtype=np.float32),
     )
-    assert table.warm_row_sum() == pytest.approx(3)
+    like_all = np.full((1, 3), 3**-0.5, dtype=np.float32)
+    extended = table.extended(["d"], like_all).neighbours()
+    assert extended.sources[extended.targets == 3].tolist() == [0, 1, 2]
+    assert extended.weights[extended.targets == 3] == pytest.approx(1, rel=0.01)
+    assert extended.support() == pytest.approx([2, 4, 18, 3], rel=0.01)
+
+
+def test_without_a_warm_item_nothing_speaks_for_a_new_one():
+    table = ItemTable.quantized(
+        ["a"],
+        np.ones((1, 1), np.float32),
+        NeighbourTable.from_matrix(np.zeros((1, 1), np.float32), 1),
+        np.zeros(1, np.float32),
+    )
+    extended = table.extended(["b"], np.ones((1, 1), np.float32))
+    assert not extended.neighbours().weights.any()
+    assert extended.item_ids == ("a", "b")
 
 
 # --- a bundle that is not whole -------------------------------------------------------------------
@@ -193,9 +213,10 @@ def test_a_number_that_is_not_finite_is_refused(tiny_bundle_copy):
         ("vectors", lambda x: x[:, 0], "int8 [40, 'd'], found int8 [40]"),
         ("vectors", lambda x: x[:-1], "found int8 [39, 8]"),
         ("scales", lambda x: x[:, None], "float32 [40], found float32 [40, 1]"),
-        ("neighbours", lambda x: x.astype(np.int64), "found int64 [40, 20]"),
-        ("neighbours", lambda x: x + 40, "expected -1 to 39"),
-        ("weights", lambda x: x[:, :-1], "int8 [40, 20], found int8 [40, 19]"),
+        ("gaps", lambda x: x.astype(np.int32), "int64 ['E'], found int32 [240]"),
+        ("gaps", lambda x: x * 40, "expected rising positions below 1600"),
+        ("weights", lambda x: x[:-1], "int8 [240], found int8 [239]"),
+        ("weights", lambda x: x.astype(np.float32), "int8 [240], found float32 [240]"),
         ("weight_scales", lambda x: x * np.nan, "expected finite numbers"),
         ("popularity", lambda x: x.astype(np.float64), "float32 [40], found float64 [40]"),
         ("item_ids", lambda x: np.arange(40), "text ['N'], found int64 [40]"),

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from pocketrec.quantize import dequantize_rows, quantize_rows
+from pocketrec.quantize import dequantize_rows, quantize, quantize_rows
 
 matrices = arrays(
     np.float32,
@@ -45,7 +45,17 @@ def test_zeros_and_no_rows_and_no_columns():
     assert dequantize_rows(*quantize_rows(np.zeros((3, 0), np.float32))).shape == (3, 0)
 
 
+def test_values_at_scales_of_their_own():
+    values = np.array([1.27, -0.5, 254, -0.26, 300, -9], np.float32)
+    levels = quantize(values, np.array([0.01, 0.25, 2, 0.1, 1, 0], np.float32))
+    # 300 steps are more than there are; at scale 0 stands a row of zeros.
+    assert levels.tolist() == [127, -2, 127, -3, 127, -9]
+    assert levels.dtype == np.int8
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_rows_that_are_not_finite_are_refused(bad):
+def test_values_that_are_not_finite_are_refused(bad):
     with pytest.raises(ValueError, match="finite"):
         quantize_rows(np.array([[1.0, bad]], np.float32))
+    with pytest.raises(ValueError, match="finite"):
+        quantize(np.array([1.0, bad], np.float32), np.ones(2, np.float32))

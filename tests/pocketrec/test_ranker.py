@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from pocketrec.encoders import SequenceEncoder
 from pocketrec.errors import BundleError
-from pocketrec.ranker import Ranker, RankerSettings, impute_rows, top_k
+from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.ranker import Ranker, RankerSettings, impute, top_k
 
 NOBODY = np.empty(0, dtype=np.int64)
 
@@ -28,11 +29,17 @@ class FixedUser:
         return np.repeat(self.user[None], len(inputs["items"]), axis=0)
 
 
+def table_of(items, entries):
+    """The table of {(history item, scored item): weight}."""
+    sources, targets = np.array(list(entries), dtype=np.int64).reshape(-1, 2).T
+    weights = np.array(list(entries.values()), dtype=np.float32)
+    return NeighbourTable.from_entries(items, sources, targets, weights)
+
+
 SETTINGS = RankerSettings(max_length=20, sequence_weight=1.0, neighbour_weight=1.0, decay=0.5)
 # exp((logits - max) / 2) of the four items is 1, 1/2, 1/4, 1/4.
 VECTORS = np.log(np.array([[1.0], [1 / 4], [1 / 16], [1 / 16]], dtype=np.float32))
-NEIGHBOURS = np.array([[1, -1], [-1, -1], [1, 3], [-1, -1]], dtype=np.int32)
-WEIGHTS = np.array([[0.5, 0], [0, 0], [0.25, 0.75], [0, 0]], dtype=np.float32)
+TABLE = table_of(4, {(1, 0): 0.5, (1, 2): 0.25, (3, 2): 0.75})
 
 # Mean 1/2, squared deviations 4/16, 0, 1/16, 1/16: variance 3/32.
 S = np.array([1 / 2, 0, -1 / 4, -1 / 4]) / np.sqrt(3 / 32)
@@ -40,8 +47,8 @@ S = np.array([1 / 2, 0, -1 / 4, -1 / 4]) / np.sqrt(3 / 32)
 E = np.array([-1 / 4, -9 / 4, 19 / 4, -9 / 4]) / np.sqrt(524 / 64)
 
 
-def ranker(settings=SETTINGS, vectors=VECTORS, neighbours=NEIGHBOURS, weights=WEIGHTS, user=(1.0,)):
-    return Ranker(vectors, SequenceEncoder(FixedUser(user)), neighbours, weights, settings)
+def ranker(settings=SETTINGS, vectors=VECTORS, table=TABLE, user=(1.0,)):
+    return Ranker(vectors, SequenceEncoder(FixedUser(user)), table, settings)
 
 
 def indices(*values):
@@ -82,20 +89,28 @@ def test_equal_logits_count_as_nothing():
 
 
 def test_equal_evidence_counts_as_nothing():
-    everyone = np.zeros((4, 1), dtype=np.int32)
-    same = np.full((4, 1), 0.1, dtype=np.float32)
-    scores = ranker(neighbours=everyone, weights=same).scores(indices(0))
-    assert scores == pytest.approx(S, abs=1e-6)
+    everyone = table_of(4, {(0, target): 0.1 for target in range(4)})
+    assert ranker(table=everyone).scores(indices(0)) == pytest.approx(S, abs=1e-6)
+
+
+def test_a_weight_below_zero_lowers_a_score():
+    alone = replace(SETTINGS, sequence_weight=0.0)
+    against = table_of(4, {(1, 0): -0.5, (1, 2): 0.25, (3, 2): 0.75})
+    # Evidence -2/8, 0, 7/8, 0. In eighths: mean 5/4, variance (169 + 25 + 529 + 25) / 64.
+    expected = np.array([-13 / 4, -5 / 4, 23 / 4, -5 / 4]) / np.sqrt(748 / 64)
+    scores = ranker(alone, table=against).scores(indices(1, 3))
+    assert scores == pytest.approx(expected, abs=1e-6)
+    assert scores[0] < scores[1] == scores[3]
+    fused = ranker(table=against).scores(indices(1, 3))
+    assert fused == pytest.approx(S + expected, abs=1e-6)
+    assert fused[0] < ranker().scores(indices(1, 3))[0]
 
 
 def test_evidence_from_long_ago_still_ranks():
     # 0.5 ** 140 squared is nothing in float32; the z-score of it is not.
     many = 200
-    neighbours = np.full((many, 1), -1, dtype=np.int32)
-    neighbours[5] = 0
-    weights = np.full((many, 1), 0.7, dtype=np.float32)
     vectors = np.ones((many, 1), dtype=np.float32)
-    scores = ranker(SETTINGS, vectors, neighbours, weights).scores(np.arange(140))
+    scores = ranker(SETTINGS, vectors, table_of(many, {(0, 5): 0.7})).scores(np.arange(140))
     assert scores.argmax() == 5
     assert scores[5] == pytest.approx(np.sqrt(many - 1), rel=1e-5)
 
@@ -103,7 +118,7 @@ def test_evidence_from_long_ago_still_ranks():
 def test_the_encoder_sees_the_newest_items_oldest_first():
     engine = FixedUser([1.0])
     short = replace(SETTINGS, max_length=2)
-    Ranker(VECTORS, SequenceEncoder(engine), NEIGHBOURS, WEIGHTS, short).scores(indices(2, 0, 1))
+    Ranker(VECTORS, SequenceEncoder(engine), TABLE, short).scores(indices(2, 0, 1))
     assert engine.seen[0].shape == (1, 2, 1)
     assert engine.seen[0].ravel().tolist() == VECTORS[[0, 1]].ravel().tolist()
 
@@ -142,44 +157,53 @@ def test_similarities_by_hand():
     assert ranker(vectors=vectors, user=(1, 0)).similarities(2) == pytest.approx(expected, abs=1e-6)
 
 
-def test_an_item_outside_the_table_is_compared_by_cosine_alone():
+def test_both_directions_count_in_similarities():
     vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], dtype=np.float32)
-    empty = np.full((4, 2), -1, dtype=np.int32)
-    found = ranker(vectors=vectors, neighbours=empty, user=(1, 0)).similarities(1)
+    both = table_of(4, {(1, 2): 0.25, (2, 1): 0.5, (1, 3): -0.5, (0, 1): 0.125, (0, 2): 9})
+    cosines = np.array([0.6, 1.0, 0.8, -0.6])
+    table = np.array([0.125, 0, 0.75, -0.5])
+    expected = sum(0.5 * (x - x.mean()) / x.std() for x in (cosines, table))
+    found = ranker(vectors=vectors, table=both, user=(1, 0)).similarities(1)
+    assert found == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("table", [table_of(4, {}), table_of(4, {(0, 2): 1, (3, 3): 1})])
+def test_an_item_outside_the_table_is_compared_by_cosine_alone(table):
+    vectors = np.array([[1, 0], [0.6, 0.8], [0, 1], [-1, 0]], dtype=np.float32)
+    found = ranker(vectors=vectors, table=table, user=(1, 0)).similarities(1)
     assert found == pytest.approx([0.6, 1.0, 0.8, -0.6])
 
 
-def test_imputed_rows_by_hand():
+def test_imputed_entries_by_hand():
     known = np.array([[1, 0], [0.6, 0.8], [-1, 0], [0.8, -0.6]], dtype=np.float32)
     new = np.array([[1, 0], [0, -1]], dtype=np.float32)
-    neighbours, weights = impute_rows(new, known, known_row_sum_mean=3.0, k=3)
+    sources, targets, weights = impute(new, known, support=3.0, k=3)
     # Cosines 1, .6, -1, .8 -> fourth powers 1, .1296, 0, .4096; then 0, -.8, 0, .6: one neighbour takes all.
-    assert neighbours.dtype == np.int32
+    assert sources.dtype == targets.dtype == np.int64
     assert weights.dtype == np.float32
-    assert neighbours.tolist() == [[0, 3, 1], [3, -1, -1]]
-    assert weights[0] == pytest.approx(np.array([1, 0.4096, 0.1296]) * 3 / 1.5392)
-    assert weights[1] == pytest.approx([3, 0, 0])
+    assert sources.tolist() == [0, 3, 1, 3]
+    assert targets.tolist() == [0, 0, 0, 1]
+    assert weights == pytest.approx([3 / 1.5392, 0.4096 * 3 / 1.5392, 0.1296 * 3 / 1.5392, 3])
 
 
-def test_many_rows_are_imputed_as_one_is():
+def test_many_items_are_imputed_as_one_is():
     rng = np.random.default_rng(0)
     known = rng.standard_normal((50, 4)).astype(np.float32)
     new = rng.standard_normal((150, 4)).astype(np.float32)
-    neighbours, weights = impute_rows(new, known, known_row_sum_mean=2.0, k=5)
+    sources, targets, weights = impute(new, known, support=2.0, k=5)
+    assert len(sources) == 150 * 5
     for row in (0, 63, 64, 149):
-        alone = impute_rows(new[row : row + 1], known, known_row_sum_mean=2.0, k=5)
-        assert alone[0].tolist() == neighbours[row : row + 1].tolist()
-        assert alone[1] == pytest.approx(weights[row : row + 1], rel=1e-4)
+        alone = impute(new[row : row + 1], known, support=2.0, k=5)
+        assert alone[0].tolist() == sources[targets == row].tolist()
+        assert alone[1].tolist() == [0] * 5
+        assert alone[2] == pytest.approx(weights[targets == row], rel=1e-4)
 
 
 def test_a_catalogue_of_several_blocks_is_scored_whole():
     # 3 x 2731 values: one row more than a block of 8192 holds.
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((2731, 3)).astype(np.float32)
-    empty = np.full((2731, 0), -1, dtype=np.int32)
-    found = ranker(
-        vectors=vectors, neighbours=empty, weights=empty.astype(np.float32), user=(1, 2, 3)
-    )
+    found = ranker(vectors=vectors, table=table_of(2731, {}), user=(1, 2, 3))
     assert np.array_equal(found.vectors, vectors)
     logits = vectors.astype(np.float64) @ [1, 2, 3]
     sequence = np.exp((logits - logits.max()) / 2)
@@ -189,16 +213,19 @@ def test_a_catalogue_of_several_blocks_is_scored_whole():
 
 def test_only_the_nearest_are_imputed():
     known = np.array([[1, 0], [0.6, 0.8], [0.8, -0.6]], dtype=np.float32)
-    neighbours, weights = impute_rows(known[:1], known, known_row_sum_mean=1.0, k=2)
-    assert neighbours.tolist() == [[0, 2]]
+    sources, targets, weights = impute(known[:1], known, support=1.0, k=2)
+    assert sources.tolist() == [0, 2]
+    assert targets.tolist() == [0, 0]
     assert weights.sum() == pytest.approx(1)
 
 
-def test_an_item_like_nothing_known_gets_an_empty_row():
+def test_an_item_like_nothing_known_gets_no_entry():
     known = np.array([[1, 0]], dtype=np.float32)
-    neighbours, weights = impute_rows(-known, known, known_row_sum_mean=1.0, k=2)
-    assert neighbours.tolist() == [[-1, -1]]
-    assert weights.tolist() == [[0, 0]]
+    for new in (-known, known[:0]):
+        sources, targets, weights = impute(new, known, support=1.0, k=2)
+        assert sources.dtype == targets.dtype == np.int64
+        assert weights.dtype == np.float32
+        assert len(sources) == len(targets) == len(weights) == 0
 
 
 def test_top_k_breaks_ties_in_catalogue_order():

@@ -38,12 +38,13 @@ def reference(folder, history: list[str]) -> np.ndarray:
     logits = vectors @ user
     sequence = np.exp((logits - logits.max()) / 2)
     evidence = np.zeros(len(vectors))
-    weights = table.neighbour_weights()
-    for target in range(len(vectors)):
-        for age, item in enumerate(reversed(known)):
-            for slot, neighbour in enumerate(table.neighbours[target]):
-                if neighbour == item:
-                    evidence[target] += weights[target, slot] * SETTINGS.decay**age
+    position = 0
+    for gap, level in zip(table.gaps.tolist(), table.weights.tolist(), strict=True):
+        position += gap
+        source, target = divmod(position, len(vectors))
+        if source in known:
+            age = known[::-1].index(source)
+            evidence[target] += level * table.weight_scales[target] * SETTINGS.decay**age
     return SETTINGS.sequence_weight * z(sequence) + SETTINGS.neighbour_weight * z(evidence)
 
 
@@ -291,16 +292,38 @@ def test_a_new_item_can_stand_in_a_history(extended):
 def test_present_items_stay_as_they_are(extended, recommender, tiny_bundle):
     new = Recommender.open(extended)
     old_table, new_table = recommender._table, new._table
-    for name in ("vectors", "scales", "neighbours", "weights", "weight_scales", "popularity"):
+    for name in ("vectors", "scales", "weight_scales", "popularity"):
         assert np.array_equal(getattr(new_table, name)[:40], getattr(old_table, name))
     assert new_table.popularity[40:].tolist() == [0, 0]
-    sums = new_table.neighbour_weights()[40:].sum(axis=1)
-    assert sums == pytest.approx(old_table.warm_row_sum(), rel=0.02)
+    old_entries, new_entries = old_table.neighbours(), new_table.neighbours()
+    present = new_entries.targets < 40
+    assert np.array_equal(new_table.weights[present], old_table.weights)
+    for name in ("sources", "targets", "weights"):
+        assert np.array_equal(getattr(new_entries, name)[present], getattr(old_entries, name))
     assert new.catalogue.get_many(IDS) == recommender.catalogue.get_many(IDS)
     assert replace(new.manifest, files={}) == replace(recommender.manifest, files={})
     for history in (SHORT, LONG):
         kept = [r.item_id for r in new.recommend(history, 12) if r.item_id not in ("n1", "n2")]
         assert kept == [r.item_id for r in recommender.recommend(history, len(kept))]
+
+
+def test_new_items_are_spoken_for_by_their_nearest(extended, tiny_bundle, recommender):
+    table = ItemTable.read(tiny_bundle / LAYOUT.items)
+    warm = table.popularity > 0
+    positive = np.maximum(table.neighbours().weights, 0)
+    sums = np.bincount(table.neighbours().targets, positive, minlength=40)
+    entries = Recommender.open(extended)._table.neighbours()
+    vectors = recommender.encode([item.text for item in NEW])
+    for new, vector in enumerate(vectors, 40):
+        mine = entries.targets == new
+        cosines = table.unit_vectors() @ vector
+        nearest = [i for i in np.argsort(-cosines)[:20].tolist() if cosines[i] > 0]
+        assert sorted(nearest) == entries.sources[mine].tolist()
+        expected = cosines[sorted(nearest)] ** 4
+        expected *= sums[warm].mean() / expected.sum()
+        # Half a level of int8.
+        assert entries.weights[mine] == pytest.approx(expected, abs=expected.max() / 253)
+    assert entries.sources.max() < 40
 
 
 @pytest.mark.parametrize(

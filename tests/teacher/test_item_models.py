@@ -8,7 +8,8 @@ import pytest
 from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
-from pocketrec.ranker import impute_rows
+from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.ranker import impute
 from pocketrec.splits import Cases
 from teacher import item_models
 from teacher.fusion import validation_ndcg
@@ -80,15 +81,15 @@ def test_each_coordinate_is_chosen_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
 
     def quality(scorer: ItemItem, cases: Cases) -> float:
         a, b = scorer.weights[0]
-        return float(-((a - 1) ** 2) - (b - 30) ** 2 - (scorer.decay - 0.9) ** 2)
+        return float(-((a - 1) ** 2) - (b - 30) ** 2 - (scorer.decay - 0.6) ** 2)
 
     monkeypatch.setitem(item_models.FITS, "fake", fitted)
     monkeypatch.setattr(item_models, "validation_ndcg", quality)
-    chosen = tuner().choose("fake", {"a": (1, 2, 3), "b": (10, 20, 30)}, decays=(1.0, 0.9, 0.8))
-    assert chosen == Chosen("fake", {"a": 1, "b": 30}, 0.9, chosen.validation)
+    chosen = tuner().choose("fake", {"a": (1, 2, 3), "b": (10, 20, 30)}, decays=(1.0, 0.8, 0.6))
+    assert chosen == Chosen("fake", {"a": 1, "b": 30}, 0.6, chosen.validation)
     assert chosen.validation == pytest.approx(0.0)
-    # The first coordinate beside the middle of the second, then the second beside the best of the first.
-    assert tried == [(1, 20), (2, 20), (3, 20), (1, 10), (1, 20), (1, 30)]
+    # The first coordinate beside the middle of the second, the second beside the best of the first, the decay last.
+    assert tried == [(1, 20), (2, 20), (3, 20), (1, 10), (1, 20), (1, 30), (1, 30)]
 
 
 @pytest.mark.parametrize(
@@ -121,38 +122,38 @@ class TestItemsOutsideTheHead:
     head = most_chosen(TRAIN, ITEMS, 12)
     outside = np.setdiff1d(np.arange(ITEMS), head)
 
-    def fitted(self, impute: bool) -> ItemItem:
-        return fit(self.chosen, TRAIN, VECTORS, 12, impute=impute)
+    def fitted(self, through_text: bool) -> ItemItem:
+        return fit(self.chosen, TRAIN, VECTORS, 12, through_text=through_text)
 
     def test_the_head_is_fitted_on_itself_alone(self) -> None:
-        model = self.fitted(impute=True)
+        model = self.fitted(through_text=True)
         assert model.head.tolist() == self.head.tolist()
         expected = ease(history_matrix(TRAIN, ITEMS)[:, self.head], 2.0)
         np.testing.assert_array_equal(model.weights, expected)
 
     def test_without_imputation_they_score_nothing(self) -> None:
-        model = self.fitted(impute=False)
+        model = self.fitted(through_text=False)
         assert model.tail is None
         assert not model.scores(TRAIN)[:, self.outside].any()
 
     def test_imputed_columns_are_those_that_a_device_would_give_a_new_item(self) -> None:
-        model = self.fitted(impute=True)
+        model = self.fitted(through_text=True)
         assert model.tail is not None
         tail = model.tail.toarray()
         assert tail.dtype == np.float32
         assert not tail[:, self.head].any()
-        row_sum = float(model.table(20).weights[self.head].sum(axis=1).mean())
-        neighbours, weights = impute_rows(VECTORS[self.outside], VECTORS[self.head], row_sum)
-        for item, row, values in zip(self.outside, neighbours, weights, strict=True):
-            filled = row >= 0
-            np.testing.assert_allclose(tail[row[filled], item], values[filled])
-            assert np.count_nonzero(tail[:, item]) == filled.sum()
-            assert tail[:, item].sum() == pytest.approx(row_sum, rel=1e-5)
+        table = NeighbourTable.from_matrix(model.weights, 20 * len(self.head))
+        support = float(table.support().mean())
+        sources, targets, weights = impute(VECTORS[self.outside], VECTORS[self.head], support)
+        expected = np.zeros_like(tail)
+        expected[sources, self.outside[targets]] = weights
+        np.testing.assert_array_equal(tail, expected)
+        np.testing.assert_allclose(tail[:, self.outside].sum(axis=0), support, rtol=1e-5)
 
-    def test_every_item_has_a_table_row(self) -> None:
-        table = self.fitted(impute=True).table(5)
-        assert (table.neighbours[:, 0] >= 0).all()
-        assert set(table.neighbours[table.neighbours >= 0]) <= set(self.head.tolist())
+    def test_every_item_is_spoken_for(self) -> None:
+        table = self.fitted(through_text=True).table(1000)
+        assert (table.support() > 0).all()
+        assert set(table.sources.tolist()) <= set(self.head.tolist())
 
 
 def test_an_item_like_no_other_gets_no_imputed_column() -> None:
@@ -160,5 +161,7 @@ def test_an_item_like_no_other_gets_no_imputed_column() -> None:
     lonely = most_chosen(TRAIN, ITEMS, ITEMS - 1)
     alone = int(np.setdiff1d(np.arange(ITEMS), lonely)[0])
     vectors[alone] = -1
-    model = fit(Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), TRAIN, vectors, ITEMS - 1, impute=True)
+    model = fit(
+        Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), TRAIN, vectors, ITEMS - 1, through_text=True
+    )
     assert not model.scores(TRAIN)[:, alone].any()

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
-from pocketrec.artefact import NeighbourTable
 from teacher.fusion import Fused
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import SequenceRecipe
@@ -145,29 +144,28 @@ def test_age_counts_items_outside_the_head() -> None:
     assert model.scores([history(0, 1, 2)])[0].tolist() == [0.25, 0, 0]
 
 
-@pytest.mark.parametrize("k", [1, 3, 50])
-def test_table_lists_the_strongest_history_items(k: int) -> None:
+@pytest.mark.parametrize("entries", [1, 20, 10_000])
+def test_table_holds_the_largest_entries_of_the_head_and_the_whole_tail(entries: int) -> None:
     model = headed()
-    table = model.table(k)
-    width = min(k, len(HEAD) - 1)
-    assert table.neighbours.shape == table.weights.shape == (ITEMS, width)
-    for item, column in enumerate(dense(model).T):
-        positive = np.sort(column[column > 0])[::-1][:width]
-        filled = table.neighbours[item] >= 0
-        assert table.weights[item, filled].tolist() == positive.tolist()
-        assert column[table.neighbours[item, filled]].tolist() == positive.tolist()
-        assert not table.weights[item, ~filled].any()
-        assert np.all(filled[: len(positive)])
+    assert model.tail is not None
+    table = model.table(entries)
+    matrix, weights = dense(model), np.abs(model.weights)
+    largest = np.sort(weights[weights > 0])[::-1][:entries]
+    np.testing.assert_array_equal(matrix[table.sources, table.targets], table.weights)
+    inside = np.isin(table.targets, HEAD)
+    np.testing.assert_array_equal(np.sort(np.abs(table.weights[inside]))[::-1], largest)
+    assert (~inside).sum() == model.tail.nnz
+    places = table.sources * ITEMS + table.targets
+    assert (np.diff(places) > 0).all()  # in order, each once
+    assert set(table.sources.tolist()) <= set(HEAD.tolist())
 
 
-def test_whole_table_scores_as_the_model_where_no_weight_is_negative() -> None:
-    model = whole(item_knn(interactions(), ITEMS, 1.0))
-    table: NeighbourTable = model.table(ITEMS)
-    matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
-    for item in range(ITEMS):
-        filled = table.neighbours[item] >= 0
-        matrix[table.neighbours[item, filled], item] = table.weights[item, filled]
-    np.testing.assert_array_equal(matrix, model.weights)
+def test_a_whole_table_is_the_model() -> None:
+    for model in (headed(), whole(ease(interactions(), 5.0))):
+        table = model.table(ITEMS * ITEMS)
+        matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
+        matrix[table.sources, table.targets] = table.weights
+        np.testing.assert_array_equal(matrix, dense(model))
 
 
 def test_standardise_by_hand() -> None:

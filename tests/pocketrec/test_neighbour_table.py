@@ -1,0 +1,216 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pocketrec import neighbour_table
+from pocketrec.errors import BundleError
+from pocketrec.item_table import ItemTable
+from pocketrec.neighbour_table import NeighbourTable
+
+# Few different values, so that ties are common.
+VALUES = st.sampled_from([-3.0, -2.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0])
+matrices = st.integers(1, 8).flatmap(lambda n: arrays(np.float32, (n, n), elements=VALUES))
+
+
+def dense(table: NeighbourTable) -> np.ndarray:
+    matrix = np.zeros((table.items, table.items), dtype=np.float32)
+    matrix[table.sources, table.targets] = table.weights
+    return matrix
+
+
+def check_is_the_largest(table: NeighbourTable, matrix: np.ndarray, entries: int) -> None:
+    """Against a sort of the whole matrix; which of equally large entries are kept is open."""
+    expected = sorted(abs(value) for value in matrix.ravel().tolist() if value)[::-1][:entries]
+    assert len(table) == len(expected) <= entries
+    assert sorted(np.abs(table.weights).tolist(), reverse=True) == expected
+    assert table.weights.tolist() == matrix[table.sources, table.targets].tolist()
+    check_order(table)
+
+
+def check_order(table: NeighbourTable) -> None:
+    places = list(zip(table.sources.tolist(), table.targets.tolist(), strict=True))
+    assert places == sorted(set(places))
+    assert (table.sources.dtype, table.targets.dtype) == (np.int64, np.int64)
+    assert table.weights.dtype == np.float32
+
+
+# --- from a matrix or entries ---------------------------------------------------------------------
+
+
+def test_the_largest_entries_of_a_matrix_by_hand():
+    matrix = np.array([[0, 5, -1], [-7, 0, 2], [0.5, -3, 0]], dtype=np.float32)
+    table = NeighbourTable.from_matrix(matrix, 4)
+    assert table.items == 3
+    assert table.sources.tolist() == [0, 1, 1, 2]
+    assert table.targets.tolist() == [1, 0, 2, 1]
+    assert table.weights.tolist() == [5, -7, 2, -3]
+
+
+@given(matrices, st.integers(0, 70))
+def test_a_table_holds_the_largest_entries_of_both_signs(matrix, entries):
+    check_is_the_largest(NeighbourTable.from_matrix(matrix, entries), matrix, entries)
+
+
+@given(matrices, st.integers(0, 70))
+def test_a_matrix_that_is_compared_in_blocks(matrix, entries):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(neighbour_table, "COMPARED_AT_ONCE", 5)
+        check_is_the_largest(NeighbourTable.from_matrix(matrix, entries), matrix, entries)
+
+
+def test_the_threshold_of_a_large_matrix_comes_from_a_sample(monkeypatch):
+    monkeypatch.setattr(neighbour_table, "SAMPLED", 9_000)
+    matrix = np.random.default_rng(0).standard_normal((300, 300)).astype(np.float32)
+    table = NeighbourTable.from_matrix(matrix, 6_000)
+    assert 5_400 <= len(table) <= 6_000
+    assert table.weights.min() < 0 < table.weights.max()
+    # Whatever the sample said, nothing left out is larger than what is kept.
+    left = np.abs(matrix)
+    left[table.sources, table.targets] = 0
+    assert left.max() <= np.abs(table.weights).min()
+    assert dense(table)[dense(table) != 0].tolist() == table.weights.tolist()
+    check_order(table)
+
+
+@given(matrices, st.randoms(use_true_random=False))
+def test_entries_in_any_order_make_the_same_table(matrix, random):
+    table = NeighbourTable.from_matrix(matrix, matrix.size)
+    order = list(range(len(table)))
+    random.shuffle(order)
+    again = NeighbourTable.from_entries(
+        len(matrix), table.sources[order], table.targets[order], table.weights[order]
+    )
+    check_order(again)
+    assert np.array_equal(dense(again), matrix)
+
+
+def test_entries_are_sorted_by_source_then_target():
+    table = NeighbourTable.from_entries(
+        12, np.array([2, 0, 2, 0]), np.array([1, 11, 0, 3]), np.array([1.0, -2.0, 3.0, 4.0])
+    )
+    assert table.sources.tolist() == [0, 0, 2, 2]
+    assert table.targets.tolist() == [3, 11, 0, 1]
+    assert table.weights.tolist() == [4, -2, 3, 1]
+    check_order(table)
+
+
+# --- what a table says ----------------------------------------------------------------------------
+
+
+def test_the_largest_of_a_table_by_hand():
+    matrix = np.array([[0, 5, -1], [-7, 0, 2], [0.5, -3, 0]], dtype=np.float32)
+    table = NeighbourTable.from_matrix(matrix, 9)
+    assert len(table) == 6
+    two = table.largest(2)
+    assert (two.items, two.sources.tolist(), two.targets.tolist()) == (3, [0, 1], [1, 0])
+    assert two.weights.tolist() == [5, -7]
+    assert len(table.largest(0)) == 0
+    assert table.largest(6).weights.tolist() == table.largest(99).weights.tolist() == [
+        5, -1, -7, 2, 0.5, -3
+    ]  # fmt: skip
+
+
+@given(matrices, st.integers(0, 70))
+def test_the_largest_of_a_table_are_those_of_its_matrix(matrix, entries):
+    table = NeighbourTable.from_matrix(matrix, matrix.size).largest(entries)
+    check_is_the_largest(table, matrix, entries)
+
+
+def test_support_by_hand():
+    # Columns: 1/2 for item 0 and 7 against it; 5 for item 1; 2 + 1 for item 2; nothing for item 3.
+    matrix = np.array([[0, 5, 1, 0], [-7, 0, 2, -4], [0.5, -3, 0, 0], [0, 0, 0, 0]], np.float32)
+    support = NeighbourTable.from_matrix(matrix, 16).support()
+    assert support.tolist() == [0.5, 5, 3, 0]
+    assert support.dtype == np.float32
+
+
+def test_support_of_an_empty_table():
+    assert NeighbourTable.from_matrix(np.zeros((2, 2), np.float32), 3).support().tolist() == [0, 0]
+
+
+# --- in a file ------------------------------------------------------------------------------------
+
+
+def item_table(table: NeighbourTable) -> ItemTable:
+    ids = [f"i{number}" for number in range(table.items)]
+    ones = np.ones(table.items, dtype=np.float32)
+    return ItemTable.quantized(ids, ones[:, None], table, ones)
+
+
+def test_gaps_and_levels_by_hand():
+    matrix = np.array([[0, 1.27, 0], [0, 0, 0], [-2.54, 0.64, 0]], dtype=np.float32)
+    stored = item_table(NeighbourTable.from_matrix(matrix, 9))
+    # Positions 1, 6 and 7 of the matrix; scales of the columns 0.02, 0.01 and none.
+    assert stored.gaps.tolist() == [1, 5, 1]
+    assert stored.weights.tolist() == [127, -127, 64]
+    assert stored.weight_scales == pytest.approx([0.02, 0.01, 0])
+
+
+@given(matrices)
+def test_a_table_comes_back_from_its_file(tmp_path_factory, matrix):
+    path = tmp_path_factory.mktemp("table") / "items.npz"
+    table = NeighbourTable.from_matrix(matrix, matrix.size)
+    item_table(table).write(path)
+    again = ItemTable.read(path).neighbours()
+    check_order(again)
+    assert again.items == table.items
+    assert again.sources.tolist() == table.sources.tolist()
+    assert again.targets.tolist() == table.targets.tolist()
+    steps = np.abs(matrix).max(axis=0)[table.targets] / 127
+    assert (np.abs(again.weights - table.weights) <= steps * 0.5001).all()
+
+
+def test_an_empty_table_comes_back_from_its_file(tmp_path):
+    item_table(NeighbourTable.from_matrix(np.zeros((3, 3), np.float32), 9)).write(tmp_path / "x")
+    assert len(ItemTable.read(tmp_path / "x").neighbours()) == 0
+
+
+def test_weights_that_are_not_finite_are_refused():
+    matrix = np.array([[0, np.inf], [1, 0]], dtype=np.float32)
+    with pytest.raises(ValueError, match="finite"):
+        item_table(NeighbourTable.from_matrix(matrix, 4))
+
+
+def write_gaps(path: Path, gaps: list[int]) -> None:
+    """A file of three items that is sound but for its gaps."""
+    sound = item_table(NeighbourTable.from_matrix(np.ones((3, 3), np.float32), 9))
+    sound.write(path)
+    with np.load(path) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    arrays["gaps"] = np.array(gaps, dtype=np.int64)
+    arrays["weights"] = np.ones(len(gaps), dtype=np.int8)
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize("gaps", [[0], [8], [0, 8], [3, 1, 4]])
+def test_gaps_up_to_the_last_place(tmp_path, gaps):
+    path = tmp_path / "items.npz"
+    write_gaps(path, gaps)
+    table = ItemTable.read(path).neighbours()
+    assert (table.sources * 3 + table.targets).tolist() == np.cumsum(gaps).tolist()
+
+
+@pytest.mark.parametrize(
+    "gaps",
+    [
+        [-1],
+        [-1, 2],
+        [4, -2, 3],
+        [4, 0, 3],
+        [9],
+        [4, 5],
+        [2**63 - 1],
+        [-(2**63)],
+        [2**62] * 4,  # in int64 they add up to 0
+        [1] + [2**62] * 4,
+    ],
+)
+def test_damaged_gaps_are_an_error(tmp_path, gaps):
+    path = tmp_path / "items.npz"
+    write_gaps(path, gaps)
+    with pytest.raises(BundleError, match=r"items\.npz: array 'gaps': expected rising positions"):
+        ItemTable.read(path)
