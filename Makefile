@@ -32,7 +32,7 @@ format: $(STAMP)  ## rewrite the code in the one style
 	$(BIN)/ruff format .
 
 bench: $(STAMP)  ## measure accuracy, latency and memory of RUN (runs/demo unless told)
-	$(BIN)/pocketrec bench $(RUN) --out benchmarks/results
+	$(BIN)/pocketrec bench $(RUN) --out benchmarks/results --readme README.md
 
 app: $(STAMP)  ## open the app on the bundle of RUN (runs/demo unless told)
 	$(BIN)/pocketrec app $(RUN)/bundle

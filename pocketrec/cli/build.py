@@ -8,9 +8,9 @@ import typer
 from pocketrec.cli.options import Data, RunFolder, data_folder
 
 Minutes = Annotated[
-    float | None,
+    float,
     typer.Option(
-        min=0.1, metavar="N", help="Time budget; without one every stage takes what it needs."
+        min=0.1, metavar="N", help="Time budget for all stages; a finished stage costs nothing."
     ),
 ]
 
@@ -18,7 +18,7 @@ Minutes = Annotated[
 def build(
     data: Data,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run; made when absent.")],
-    minutes: Minutes = None,
+    minutes: Minutes = 60,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
     recipe: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Settings of the stages in TOML.")

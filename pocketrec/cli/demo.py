@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def demo(
-    minutes: Minutes = None,
+    minutes: Minutes = 10,
     out: Annotated[Path, typer.Option(metavar="RUN", help="Folder of the run.")] = Path(
         "runs/demo"
     ),

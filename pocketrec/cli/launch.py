@@ -14,6 +14,10 @@ def bench(
         Path | None,
         typer.Option(metavar="DIR", help="Where the report goes; RUN/benchmark unless told."),
     ] = None,
+    readme: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A Markdown file whose benchmark table is renewed."),
+    ] = None,
 ) -> None:
     """Measure accuracy, latency and memory of a run."""
     from pocketrec.run import Run
@@ -22,7 +26,7 @@ def bench(
 
     from benchmarks.run import main
 
-    main(Path(settings.data), run, out or run / "benchmark")
+    main(Path(settings.data), run, out or run / "benchmark", readme=readme)
 
 
 def open_app(

@@ -12,7 +12,7 @@ from pocketrec.cli.options import Bundle, Count, History, Json, parse_history
 from pocketrec.errors import UsageError
 
 if TYPE_CHECKING:
-    from pocketrec.recommender import Recommendations, Recommender
+    from pocketrec.recommender import Reason, Recommendations, Recommender
 
 ItemId = Annotated[str, typer.Argument(metavar="ITEM", help="An item id.")]
 
@@ -242,9 +242,14 @@ def _explained(
     recommender: "Recommender", found: "Recommendations", history: Sequence[str]
 ) -> list[dict[str, Any]]:
     """The rows, each with the one history item that speaks most for it."""
+    from pocketrec.cli.output import titles
+
+    rows = _rows(recommender, found)
+    reasons = recommender.explain_all(history, [row["item_id"] for row in rows], k=1)
+    names = titles(recommender.catalogue, history)
     return [
-        {**row, "because": _reasons(recommender, history, row["item_id"], 1)}
-        for row in _rows(recommender, found)
+        {**row, "because": [_reason(reason, names) for reason in of_row]}
+        for row, of_row in zip(rows, reasons, strict=True)
     ]
 
 
@@ -255,10 +260,12 @@ def _reasons(
 
     reasons = recommender.explain(history, item, k)
     names = titles(recommender.catalogue, [reason.item_id for reason in reasons])
-    return [
-        {"item_id": r.item_id, "title": names.get(r.item_id, r.item_id), "drop": r.drop}
-        for r in reasons
-    ]
+    return [_reason(reason, names) for reason in reasons]
+
+
+def _reason(reason: "Reason", names: dict[str, str]) -> dict[str, Any]:
+    title = names.get(reason.item_id, reason.item_id)
+    return {"item_id": reason.item_id, "title": title, "drop": reason.drop}
 
 
 def _listed(ids: Sequence[str], most: int = 5) -> str:

@@ -12,8 +12,8 @@ from distill.fusion import choose_settings, choose_table, ranker
 from distill.recipe import StudentRecipe
 from distill.train import StudentScorer
 from pocketrec import metrics
-from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.evaluation import rank_targets
+from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.ranker import RankerSettings, standardize
 from pocketrec.splits import Cases
 

@@ -322,7 +322,7 @@ def test_new_items_are_spoken_for_by_their_nearest(extended, tiny_bundle, recomm
         expected = cosines[sorted(nearest)] ** 4
         expected *= sums[warm].mean() / expected.sum()
         # Half a level of int8.
-        assert entries.weights[mine] == pytest.approx(expected, abs=expected.max() / 253)
+        assert entries.weights[mine] == pytest.approx(expected, abs=float(expected.max()) / 253)
     assert entries.sources.max() < 40
 
 

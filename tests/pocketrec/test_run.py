@@ -16,7 +16,7 @@ from tiny_data import Recorder, write_tiny_data
 
 from pocketrec import run as module
 from pocketrec.errors import RunError, UsageError
-from pocketrec.run import BUDGET, Run, read_recipe
+from pocketrec.run import BUDGET, LEAST_SHARE, Run, read_recipe
 
 
 @pytest.fixture(scope="module")
@@ -308,16 +308,17 @@ class TestBudget:
             assert share is not None
             taken.append(share)
             clock.now += share
-        assert sum(taken) == pytest.approx(600)
         parts = [seconds * 600 / sum(BUDGET.values()) for seconds in BUDGET.values()]
-        assert taken == pytest.approx(parts)
+        for share, part in zip(taken, parts, strict=True):
+            assert share == pytest.approx(part, rel=0.1) or share == 600 * LEAST_SHARE
+        assert sum(taken) == pytest.approx(600, rel=0.02)
 
-    def test_nothing_is_left_and_nothing_is_owed(
+    def test_a_late_step_still_gets_a_little(
         self, clock: Clock, data: Path, tmp_path: Path
     ) -> None:
         run = Run.open(tmp_path / "run", data, minutes=1)
         clock.now += 61
-        assert run.share("export") == 0.0
+        assert run.share("export") == 60 * LEAST_SHARE
 
     def test_what_an_interrupted_run_spent_is_spent(
         self, clock: Clock, data: Path, tmp_path: Path
