@@ -30,7 +30,7 @@ class TorchEngine:
 
     def run(self, inputs: dict[str, Array]) -> Array:
         with torch.no_grad():
-            return self.encoder(torch.from_numpy(inputs["items"]))[:, -1].numpy()
+            return self.encoder(torch.from_numpy(inputs["items"]), last=True)[:, -1].numpy()
 
 
 def ranker(

@@ -50,20 +50,27 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x float32 [B, S, d]; mask float32 [S, S] added to the attention logits."""
+        """x float32 [B, S, d]; mask float32 [Q, S] added to the attention logits; float32 [B, Q, d].
+
+        The last Q steps are computed from all S: on the device only the last one is of use.
+        """
         batch, steps, d = x.shape
+        asked = mask.shape[0]
         q, k, v = (
             part.reshape(batch, steps, self.heads, d // self.heads).transpose(1, 2)
             for part in self.query_key_value(self.attention_norm(x)).chunk(3, dim=-1)
         )
+        x, q = x[:, steps - asked :], q[:, :, steps - asked :]
         attention = (q @ k.transpose(-1, -2) * (d // self.heads) ** -0.5 + mask).softmax(dim=-1)
-        read = (self.dropout(attention) @ v).transpose(1, 2).reshape(batch, steps, d)
+        read = (self.dropout(attention) @ v).transpose(1, 2).reshape(batch, asked, d)
         x = x + self.dropout(self.output(read))
         return x + self.dropout(self.contract(functional.gelu(self.expand(self.feed_norm(x)))))
 
 
 class SequenceEncoder(nn.Module):
     """Causal transformer over unit item vectors; position i of the output has read the first i items."""
+
+    mask: Tensor
 
     def __init__(self, length: int, recipe: StudentRecipe) -> None:
         super().__init__()
@@ -76,17 +83,28 @@ class SequenceEncoder(nn.Module):
         )
         self.output_norm = nn.LayerNorm(d)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(recipe.temperature)))
+        future = torch.full((length + 1, length + 1), -1e9).triu(1)
+        self.register_buffer("mask", future, persistent=False)
 
-    def forward(self, items: Tensor) -> Tensor:
-        """float32 [B, L, d] item vectors, oldest first -> float32 [B, L + 1, d], temperature folded in."""
+    def forward(self, items: Tensor, last: bool = False) -> Tensor:
+        """User vectors, temperature folded in.
+
+        Args:
+            items: float32 [B, L, d] item vectors, oldest first, L at most the length given.
+            last: whether only the vector after the whole history is wanted.
+
+        Returns:
+            float32 [B, L + 1, d], or [B, 1, d] for the last one alone.
+        """
         d = items.shape[-1]
         first = self.start.expand(items.shape[0], 1, d)
         x = torch.cat([first, items], dim=1) * d**0.5
         steps = x.shape[1]
         x = self.input_norm(x + self.position[:steps])
-        mask = torch.full((steps, steps), -1e9, device=items.device).triu(1)
-        for block in self.blocks:
-            x = block(x, mask)
+        mask = self.mask[:steps, :steps]
+        for place, block in enumerate(self.blocks, start=1):
+            only_last = last and place == len(self.blocks)
+            x = block(x, mask[steps - 1 :] if only_last else mask)
         x = self.output_norm(x)
         x = x / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
         return x * self.log_temperature.exp().clamp(max=100.0)

@@ -43,7 +43,7 @@ class LastState(nn.Module):
         self.encoder = encoder
 
     def forward(self, items: Tensor) -> Tensor:
-        last: Tensor = self.encoder(items)[:, -1]
+        last: Tensor = self.encoder(items, last=True)[:, -1]
         return last
 
 

@@ -8,6 +8,7 @@ with z = (x - mean) / std over the whole catalogue (zeros where std is 0) and ag
 EASE (Steck, 2019, arXiv:1905.03375) or a relative of it, cut to its largest entries.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,10 @@ from pocketrec.encoders import SequenceEncoder
 from pocketrec.neighbour_table import NeighbourTable
 
 Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 NEIGHBOURS = 20
+NEGLIGIBLE = 1e-7
 # OpenBLAS spreads a matrix-vector product over threads from 9,216 values on. On a busy device waiting for those threads
 # takes a hundred times as long as the product (12 ms against 0.05 ms), so it is handed over in smaller blocks.
 BLOCK_VALUES = 8192
@@ -65,10 +66,12 @@ class Ranker:
         self.vectors: Float32 = self._blocks.reshape(-1, vectors.shape[1])[: len(vectors)]
         self.settings = settings
         self._encoder = encoder
-        # The entries of a history item lie together. float64 because np.bincount would convert at every call.
-        self._targets = table.targets
-        self._sources = table.sources
-        self._weights = table.weights.astype(np.float64)
+        # Beyond this age an item's entries count less than rounding does.
+        self._reach = len(vectors) if settings.decay >= 1 else _reach(settings.decay)
+        # The entries of a history item lie together. Half-size integers: this is most of what a process holds.
+        self._targets = table.targets.astype(np.int32)
+        self._sources = table.sources.astype(np.int32)
+        self._weights = table.weights
         self._counts = np.bincount(table.sources, minlength=len(vectors))
         self._starts = np.cumsum(self._counts) - self._counts
 
@@ -92,7 +95,7 @@ class Ranker:
         evidence = self.evidence(history)
         if evidence is not None:
             standardize(evidence, self.settings.neighbour_weight)
-            scores += evidence.astype(np.float32)
+            scores += evidence
         return scores
 
     def without_each(self, history: Int64, targets: Int64) -> Float32:
@@ -128,19 +131,23 @@ class Ranker:
         products: Float32 = np.matmul(self._blocks, vector).reshape(-1)
         return products[: len(self)]
 
-    def evidence(self, history: Int64) -> Float64 | None:
-        """The table's decayed weights summed per target, float64 [N]; None where no history item has an entry."""
+    def evidence(self, history: Int64) -> Float32 | None:
+        """The table's decayed weights summed per target, up to a factor, float32 [N]; None where there is no entry."""
+        spoken = np.flatnonzero(self._counts[history])
+        if len(spoken) == 0:
+            return None
+        # Ages count from the newest item that has an entry: the scale is lost in z, and nothing underflows.
+        end = int(spoken[-1]) + 1
+        history = history[max(end - self._reach, 0) : end]
         counts = self._counts[history]
         ends = counts.cumsum()
-        total = int(ends[-1]) if len(ends) else 0
-        if total == 0:
-            return None
+        total = int(ends[-1])
         # Where the entries of all history items stand: those of one item follow each other from its start.
         entries = np.arange(total) + (self._starts[history] - ends + counts).repeat(counts)
         ages = np.arange(len(history) - 1, -1, -1)
         weights = self._weights[entries] * (self.settings.decay**ages).repeat(counts)
         evidence = np.bincount(self._targets[entries], weights=weights, minlength=len(self))
-        return evidence.astype(np.float64, copy=False)
+        return evidence.astype(np.float32)
 
 
 def top_k(scores: Float32, k: int, excluded: Int64) -> Int64:
@@ -199,13 +206,18 @@ def impute(
     )
 
 
-def standardize(x: Float32 | Float64, weight: float) -> None:
+def standardize(x: Float32, weight: float) -> None:
     """Replace ``x`` by weight * (x - mean) / std, in place; by zeros where all of ``x`` is one value."""
     mean = x.sum() / len(x)
     x -= mean
     spread = float(np.sqrt(np.square(x).sum() / len(x)))
     # Equal values differ from their mean by rounding alone.
     x *= weight / spread if spread > 1e-6 * abs(mean) else 0.0
+
+
+def _reach(decay: float) -> int:
+    """Age from which on decay ** age is below ``NEGLIGIBLE``, at least 1."""
+    return max(1, math.ceil(math.log(NEGLIGIBLE) / math.log(decay))) if decay > 0 else 1
 
 
 def _in_blocks(vectors: Float32) -> Float32:

@@ -26,7 +26,7 @@ class SequenceRecipe(Strict):
     """Start of the learned temperature that multiplies cosine logits."""
     id_embedding: bool = False
     """Add a learned ID residual to the projected text vector."""
-    longest: int = Field(50, ge=2)
+    longest: int = Field(32, ge=2)
     """Most history items read; shorter where the data set's histories are."""
     learning_rate: PositiveFloat = 2e-3
     weight_decay: float = Field(0.05, ge=0)

@@ -137,14 +137,18 @@ def test_demo(capsys, stages, folder, tmp_path, monkeypatch):
 def test_bench(capsys, folder, tmp_path, monkeypatch):
     calls = []
     module = ModuleType("benchmarks.run")
-    module.main = lambda *arguments: calls.append(arguments)
+    module.main = lambda *arguments, readme: calls.append((*arguments, readme))
     monkeypatch.setitem(sys.modules, "benchmarks", ModuleType("benchmarks"))
     monkeypatch.setitem(sys.modules, "benchmarks.run", module)
     run = tmp_path / "run"
     Run.open(run, folder)
     call(capsys, "bench", run)
-    call(capsys, "bench", run, "--out", tmp_path / "report")
-    assert calls == [(folder, run, run / "benchmark"), (folder, run, tmp_path / "report")]
+    readme = tmp_path / "README.md"
+    call(capsys, "bench", run, "--out", tmp_path / "report", "--readme", readme)
+    assert calls == [
+        (folder, run, run / "benchmark", None),
+        (folder, run, tmp_path / "report", readme),
+    ]
 
 
 def test_app(capsys, tmp_path, monkeypatch):

@@ -18,7 +18,7 @@ DOCUMENTS = [
 ]
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 CALL = re.compile(
-    r"(?:^\s*(?:\$ )?|`|&& |\| |\.venv/bin/)pocketrec ((?:--?)?[a-z-]+(?: [^`\n|]*)?)", re.M
+    r"(?:^\s*(?:\$ )?|`|&& |\| |\.venv/bin/)pocketrec ((?:--?)?[a-z-]+(?: [^`\n|#]*)?)", re.M
 )
 
 

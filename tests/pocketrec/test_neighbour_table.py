@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -150,6 +150,7 @@ def test_gaps_and_levels_by_hand():
     assert stored.weight_scales == pytest.approx([0.02, 0.01, 0])
 
 
+@settings(deadline=None)
 @given(matrices)
 def test_a_table_comes_back_from_its_file(tmp_path_factory, matrix):
     path = tmp_path_factory.mktemp("table") / "items.npz"
