@@ -98,12 +98,17 @@ def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     vectors = whitening.apply(encoded.vectors)
     np.save(folder / "vectors.npy", vectors)
     read = int(encoded.encoded.sum())
+    rest = (
+        ""
+        if read == len(texts)
+        else "; the others are guessed from their tokens: more minutes read more"
+    )
     return {
         "backbone": backbone.name,
         "fingerprint": backbone.fingerprint,
         "encoded": read,
         "sha": _hash(vectors),
-        "summary": f"{read:,} of {len(texts):,} item texts read by {backbone.name}, {vectors.shape[1]} dimensions",
+        "summary": f"{read:,} of {len(texts):,} item texts read by {backbone.name}, {vectors.shape[1]} dimensions{rest}",
     }
 
 
