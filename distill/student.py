@@ -40,7 +40,9 @@ class Block(nn.Module):
 
     def __init__(self, dimensions: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        # Plain numbers: a size read off a tensor would become shape arithmetic in the graph, which costs more than
+        # the products of so small a model. For the same reason heads are slices and not a dimension.
+        self.heads, self.width = heads, dimensions // heads
         self.attention_norm = nn.LayerNorm(dimensions)
         self.query_key_value = nn.Linear(dimensions, 3 * dimensions)
         self.output = nn.Linear(dimensions, dimensions)
@@ -49,21 +51,30 @@ class Block(nn.Module):
         self.contract = nn.Linear(2 * dimensions, dimensions)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """x float32 [B, S, d]; mask float32 [Q, S] added to the attention logits; float32 [B, Q, d].
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Attend to what the mask leaves, or with the last step alone to all of them.
 
-        The last Q steps are computed from all S: on the device only the last one is of use.
+        Args:
+            x: float32 [B, S, d].
+            mask: float32 [S, S] added to the attention logits; None asks for the last step alone, the only one that
+                the device needs of the last block.
+
+        Returns:
+            float32 [B, S, d], or [B, 1, d].
         """
-        batch, steps, d = x.shape
-        asked = mask.shape[0]
-        q, k, v = (
-            part.reshape(batch, steps, self.heads, d // self.heads).transpose(1, 2)
-            for part in self.query_key_value(self.attention_norm(x)).chunk(3, dim=-1)
+        parts = self.query_key_value(self.attention_norm(x)).split(self.width, dim=-1)
+        queries, keys, values = (
+            parts[place : place + self.heads] for place in range(0, len(parts), self.heads)
         )
-        x, q = x[:, steps - asked :], q[:, :, steps - asked :]
-        attention = (q @ k.transpose(-1, -2) * (d // self.heads) ** -0.5 + mask).softmax(dim=-1)
-        read = (self.dropout(attention) @ v).transpose(1, 2).reshape(batch, asked, d)
-        x = x + self.dropout(self.output(read))
+        heads = []
+        for q, k, v in zip(queries, keys, values, strict=True):
+            asked = q[:, -1:] if mask is None else q
+            logits = asked @ k.transpose(1, 2) * self.width**-0.5
+            if mask is not None:
+                logits = logits + mask
+            heads.append(self.dropout(logits.softmax(dim=-1)) @ v)
+        read = torch.cat(heads, dim=-1)
+        x = (x[:, -1:] if mask is None else x) + self.dropout(self.output(read))
         return x + self.dropout(self.contract(functional.gelu(self.expand(self.feed_norm(x)))))
 
 
@@ -74,7 +85,7 @@ class SequenceEncoder(nn.Module):
 
     def __init__(self, length: int, recipe: StudentRecipe) -> None:
         super().__init__()
-        d = recipe.dimensions
+        d = self.dimensions = recipe.dimensions
         self.start = nn.Parameter(torch.randn(d) * 0.02)
         self.position = nn.Parameter(torch.randn(length + 1, d) * 0.02)
         self.input_norm = nn.LayerNorm(d)
@@ -96,15 +107,14 @@ class SequenceEncoder(nn.Module):
         Returns:
             float32 [B, L + 1, d], or [B, 1, d] for the last one alone.
         """
-        d = items.shape[-1]
-        first = self.start.expand(items.shape[0], 1, d)
-        x = torch.cat([first, items], dim=1) * d**0.5
+        first = self.start.expand(items.shape[0], 1, self.dimensions)
+        x = torch.cat([first, items], dim=1) * self.dimensions**0.5
         steps = x.shape[1]
         x = self.input_norm(x + self.position[:steps])
         mask = self.mask[:steps, :steps]
         for place, block in enumerate(self.blocks, start=1):
             only_last = last and place == len(self.blocks)
-            x = block(x, mask[steps - 1 :] if only_last else mask)
+            x = block(x, None if only_last else mask)
         x = self.output_norm(x)
         x = x / x.norm(dim=-1, keepdim=True).clamp(min=1e-6)
         return x * self.log_temperature.exp().clamp(max=100.0)
