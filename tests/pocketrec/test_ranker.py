@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketrec.encoders import SequenceEncoder
@@ -248,3 +248,14 @@ def test_top_k_is_the_head_of_a_full_sort(values, k, data):
     left = [i for i in range(len(values)) if i not in excluded]
     expected = sorted(left, key=lambda i: (-scores[i], i))[:k]
     assert top_k(scores, k, indices(*excluded)).tolist() == expected
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(1, 30))
+def test_top_k_of_a_large_catalogue_is_that_of_a_sort(k, seed, levels):
+    generator = np.random.default_rng(seed)
+    scores = generator.integers(0, levels, 3000).astype(np.float32)  # ties on purpose
+    excluded = generator.choice(3000, 100, replace=False)
+    allowed = scores.copy()
+    allowed[excluded] = -np.inf
+    assert top_k(scores, k, excluded).tolist() == np.argsort(-allowed, kind="stable")[:k].tolist()
