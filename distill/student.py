@@ -107,10 +107,13 @@ class SequenceEncoder(nn.Module):
         Returns:
             float32 [B, L + 1, d], or [B, 1, d] for the last one alone.
         """
-        first = self.start.expand(items.shape[0], 1, self.dimensions)
-        x = torch.cat([first, items], dim=1) * self.dimensions**0.5
+        # A row of zeros becomes the start vector: joining one to each history would take ten nodes of the graph.
+        start = torch.cat(
+            [self.start[None] * self.dimensions**0.5, torch.zeros_like(self.position[1:])]
+        )
+        x = functional.pad(items, (0, 0, 1, 0)) * self.dimensions**0.5
         steps = x.shape[1]
-        x = self.input_norm(x + self.position[:steps])
+        x = self.input_norm(x + (self.position + start)[:steps])
         mask = self.mask[:steps, :steps]
         for place, block in enumerate(self.blocks, start=1):
             only_last = last and place == len(self.blocks)

@@ -80,7 +80,8 @@ def _measure(run: Run, teacher: str, folder: Path, report: Report) -> dict[str, 
 
 
 def _describe(exported: Exported) -> str:
-    return f"top-20 overlap with full precision {exported.parity.top20_overlap:.1%}"
+    overlap = f"top-20 overlap with full precision {exported.parity.top20_overlap:.1%}"
+    return overlap if exported.parity.passed else f"{overlap}, WHICH MISSES THE PARITY GATE"
 
 
 def _scores(ranker: Ranker) -> Score:

@@ -26,5 +26,6 @@ class IdMap:
 
     def indices(self, externals: Iterable[str]) -> npt.NDArray[np.int64]:
         """Indices of the known ids among ``externals``, in their order; int64 [n]."""
-        found = (self._index.get(external) for external in externals)
-        return np.array([index for index in found if index is not None], dtype=np.int64)
+        get = self._index.get
+        found = [index for external in externals if (index := get(external)) is not None]
+        return np.array(found, dtype=np.int64)

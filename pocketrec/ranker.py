@@ -141,14 +141,16 @@ class Ranker:
         # Ages count from the newest item that has an entry: the scale is lost in z, and nothing underflows.
         end = int(spoken[-1]) + 1
         history = history[max(end - self._reach, 0) : end]
-        counts = self._counts[history]
-        ends = counts.cumsum()
-        total = int(ends[-1])
-        # Where the entries of all history items stand: those of one item follow each other from its start.
-        entries = np.arange(total) + (self._starts[history] - ends + counts).repeat(counts)
+        starts, counts = self._starts[history], self._counts[history]
+        entries = [
+            slice(start, start + count)
+            for start, count in zip(starts.tolist(), counts.tolist(), strict=True)
+        ]
         ages = np.arange(len(history) - 1, -1, -1)
-        weights = self._weights[entries] * (self.settings.decay**ages).repeat(counts)
-        evidence = np.bincount(self._targets[entries], weights=weights, minlength=len(self))
+        weights = np.concatenate([self._weights[entry] for entry in entries])
+        weights = weights * (self.settings.decay**ages).repeat(counts)
+        targets = np.concatenate([self._targets[entry] for entry in entries])
+        evidence = np.bincount(targets, weights=weights, minlength=len(self))
         return evidence.astype(np.float32)
 
 
