@@ -80,13 +80,14 @@ def quantize_int8(source: Path, target: Path, graph: Graph) -> None:
     settings = AutoQuantizationConfig.avx2(is_static=False, per_channel=True)
     if graph is TEXT:
         settings.operators_to_quantize = [*settings.operators_to_quantize, "Gather"]
-    logging.disable(
-        logging.WARNING
-    )  # of activations it leaves as they are; the gate judges the result
-    with tempfile.TemporaryDirectory() as scratch:
-        # The quantizer names its output itself and writes a settings file beside it.
-        quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.file)
-        quantizer.quantize(save_dir=scratch, quantization_config=settings, file_suffix="int8")
-        written = next(Path(scratch).glob("*int8.onnx"))
-        shutil.copyfile(written, target / graph.file)
-    logging.disable(logging.NOTSET)
+    # It warns of activations that it leaves as they are; the gate judges the result.
+    logging.disable(logging.WARNING)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            # The quantizer names its output itself and writes a settings file beside it.
+            quantizer = ORTQuantizer.from_pretrained(source, file_name=graph.file)
+            quantizer.quantize(save_dir=scratch, quantization_config=settings, file_suffix="int8")
+            written = next(Path(scratch).glob("*int8.onnx"))
+            shutil.copyfile(written, target / graph.file)
+    finally:
+        logging.disable(logging.NOTSET)
