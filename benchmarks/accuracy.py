@@ -12,6 +12,7 @@ from pocketrec.ledger import Ledger, Ranks
 from pocketrec.recommender import Recommender
 from pocketrec.run import Run
 from pocketrec.splits import Cases
+from teacher.evidence import Evidence
 from teacher.item_models import Chosen, fit
 from teacher.scorers import ItemItem
 
@@ -55,7 +56,8 @@ def fit_peer(run: Run, kind: str) -> ItemItem:
     """A peer with the settings that the run chose on validation, fitted on the training part."""
     facts = run.facts("teacher/holdout")
     vectors = np.load(run.folder / "teacher/holdout/item_vectors.npy")
-    return fit(Chosen(**facts["item_models"][kind]), run.split.train, vectors, facts["exact_items"])
+    evidence = Evidence.of(run.split.train, run.split.unordered, vectors)
+    return fit(Chosen(**facts["item_models"][kind]), evidence, facts["exact_items"])
 
 
 def all_ranks(run: Run, ledger: Ledger, peers: Mapping[str, ItemItem]) -> dict[str, Ranks]:

@@ -5,18 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 
 from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.ranker import impute
 from pocketrec.splits import Cases, Indices
+from teacher.evidence import Evidence
 from teacher.fusion import validation_ndcg
 from teacher.neighbours import Weights, ease, ease_with_text, item_knn
 from teacher.recipe import TeacherRecipe
-from teacher.scorers import ItemItem, history_matrix, interaction_counts
-
-Fit = Callable[[sparse.csr_matrix, npt.NDArray[np.float32]], Weights]
+from teacher.scorers import ItemItem
 
 
 @dataclass(frozen=True)
@@ -34,19 +32,19 @@ class Chosen:
 
 
 FITS: dict[str, Callable[..., Weights]] = {
-    "ItemKNN": lambda x, v, neighbours, shrink: item_knn(x, int(neighbours), shrink),
-    "EASE": lambda x, v, ridge: ease(x, ridge),
-    "EASE with text": lambda x, v, text_weight, ridge: ease_with_text(x, v, text_weight, ridge),
+    "ItemKNN": lambda e, neighbours, shrink: item_knn(e.interactions, int(neighbours), shrink),
+    "EASE": lambda e, ridge: ease(e.interactions, ridge),
+    "EASE with text": ease_with_text,
 }
 
+TUNING_FITS = 60
+"""Closed forms that tuning fits with the default grids, a directed one counted as three; scoring them takes about as
+long again."""
 
-TUNING_FITS = 29
-"""Closed forms that tuning fits with the default grids; scoring them takes about as long again."""
 
-
-def most_chosen(train: list[Indices], items: int, limit: int) -> Indices:
+def most_chosen(evidence: Evidence, limit: int) -> Indices:
     """The ``limit`` items with most training interactions, in catalogue order; int64 [H]."""
-    counts = interaction_counts(train, items)
+    counts = np.asarray(evidence.interactions.sum(axis=0)).ravel()
     return np.sort(np.argsort(-counts, kind="stable")[:limit])
 
 
@@ -66,19 +64,17 @@ class Tuner:
 
     def __init__(
         self,
-        train: list[Indices],
+        evidence: Evidence,
         validation: Cases,
-        vectors: npt.NDArray[np.float32],
         recipe: TeacherRecipe,
         seed: int,
         seconds: float | None,
     ) -> None:
         limit = affordable_items(seconds, fits=2 * TUNING_FITS, limit=recipe.tune_items)
-        self.head = most_chosen(train, len(vectors), limit)
-        place = np.full(len(vectors), -1, dtype=np.int64)
+        self.head = most_chosen(evidence, limit)
+        place = np.full(len(evidence.vectors), -1, dtype=np.int64)
         place[self.head] = np.arange(len(self.head))
-        self.interactions = history_matrix(train, len(vectors))[:, self.head]
-        self.vectors = vectors[self.head]
+        self.evidence = evidence[self.head]
         rows = np.flatnonzero(place[validation.targets] >= 0)
         histories = [place[validation.histories[row]] for row in rows]
         self.cases = Cases(
@@ -102,7 +98,7 @@ class Tuner:
     def _try(self, kind: str, settings: dict[str, float], decays: Sequence[float]) -> Chosen:
         """These settings with the best of ``decays``."""
         items = np.arange(len(self.head))
-        weights = FITS[kind](self.interactions, self.vectors, **settings)
+        weights = FITS[kind](self.evidence, **settings)
         found = [
             Chosen(
                 kind,
@@ -115,26 +111,20 @@ class Tuner:
         return max(found, key=lambda chosen: chosen.validation)
 
 
-def fit(
-    chosen: Chosen,
-    train: list[Indices],
-    vectors: npt.NDArray[np.float32],
-    limit: int,
-    through_text: bool = False,
-) -> ItemItem:
+def fit(chosen: Chosen, evidence: Evidence, limit: int, through_text: bool = False) -> ItemItem:
     """The chosen model on the ``limit`` most chosen items; ``through_text`` scores the others too.
 
     An item outside the head gets a column over its nearest head items (``pocketrec.ranker.impute``).
     """
-    items = len(vectors)
-    head = most_chosen(train, items, limit)
-    interactions = history_matrix(train, items)[:, head]
-    weights = FITS[chosen.kind](interactions, vectors[head], **chosen.settings)
+    items = len(evidence.vectors)
+    head = most_chosen(evidence, limit)
+    known = evidence[head]
+    weights = FITS[chosen.kind](known, **chosen.settings)
     model = ItemItem(chosen.describe(), weights, head, items, chosen.decay)
     if len(head) == items or not through_text:
         return model
     tail = np.setdiff1d(np.arange(items), head)
     support = float(NeighbourTable.from_matrix(weights, 20 * len(head)).support().mean())
-    sources, targets, imputed = impute(vectors[tail], vectors[head], support)
+    sources, targets, imputed = impute(evidence.vectors[tail], known.vectors, support)
     matrix = sparse.csr_matrix((imputed, (sources, tail[targets])), shape=(len(head), items))
     return replace(model, tail=matrix)

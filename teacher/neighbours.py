@@ -1,4 +1,4 @@
-"""Item-item models in closed form: ItemKNN, EASE, and EASE with text."""
+"""Item-item models in closed form: ItemKNN, EASE, and EASE with text and order."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,6 +6,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from pocketrec.errors import RunError
+from teacher.evidence import Evidence
 
 Weights = npt.NDArray[np.float32]
 
@@ -27,29 +28,41 @@ def item_knn(interactions: sparse.csr_matrix, neighbours: int, shrink: float) ->
 
 def ease(interactions: sparse.csr_matrix, ridge: float) -> Weights:
     """EASE (Steck 2019): the item-item regression with a zero diagonal in closed form; float32 [N, N]."""
-    return _from_gram(
-        np.asarray((interactions.T @ interactions).todense(), dtype=np.float32), ridge
-    )
+    gram = (interactions.T @ interactions).toarray().astype(np.float32)
+    return _without_self(_inverse(gram, ridge))
 
 
-def ease_with_text(
-    interactions: sparse.csr_matrix,
-    vectors: npt.NDArray[np.float32],
-    text_weight: float,
-    ridge: float,
-) -> Weights:
-    """EASE whose Gram matrix also counts text: G = X'X + text_weight * VV' + ridge * I; float32 [N, N].
+def ease_with_text(evidence: Evidence, text_weight: float, order: float, ridge: float) -> Weights:
+    """EASE that also reads what the items' texts say and in which order people chose; float32 [N, N].
 
-    ``vectors`` float32 [N, d] are unit rows (half-whitened item-text vectors), so VV' is their cosine. Equivalent to
-    adding d synthetic users, each of whom "likes" items by one text dimension: an item that few people chose leans on
-    what its text says.
+    B minimises, over the matrices with a zero diagonal,
+
+        (1 - order) |X - XB|^2 + order |T - SB|^2 + text_weight |V' - V'B|^2 + ridge |B|^2
+
+    with X the interactions, S the decayed past of each choice and T the choice itself (``Evidence``), and V the item
+    vectors. The text counts as d synthetic users, each of whom "likes" items by one text dimension: an item that few
+    people chose leans on what its text says. Where ``order`` is 0 this is EASE on a Gram matrix with the cosines of
+    the texts added; the mix of a symmetric and a directed model is SLIST (Choi et al. 2021, arXiv:2103.16104).
     """
-    gram = np.asarray((interactions.T @ interactions).todense(), dtype=np.float32)
-    gram += np.float32(text_weight) * (vectors @ vectors.T)
-    return _from_gram(gram, ridge)
+    gram = (1 - order) * (evidence.interactions.T @ evidence.interactions)
+    target = gram
+    if order > 0:
+        target = gram + order * (evidence.past.T @ evidence.following)
+        gram = gram + order * (evidence.past.T @ evidence.past)
+    # In float32 and in place: at 16,000 items each dense matrix takes a gigabyte.
+    text = np.float32(text_weight) * (evidence.vectors @ evidence.vectors.T)
+    if order == 0:
+        text += gram
+        return _without_self(_inverse(text, ridge))
+    wanted = text + target.toarray()
+    text += gram
+    inverse = _inverse(text, ridge)
+    weights = inverse @ wanted
+    return _constrained(weights, inverse)
 
 
-def _from_gram(gram: Weights, ridge: float) -> Weights:
+def _inverse(gram: Weights, ridge: float) -> Weights:
+    """(gram + ridge I)^-1 of a symmetric float32 matrix [N, N], which is overwritten."""
     gram[np.diag_indices_from(gram)] += np.float32(ridge)
     factor, failed = lapack.spotrf(gram, lower=1, overwrite_a=1)
     if not failed:
@@ -58,8 +71,20 @@ def _from_gram(gram: Weights, ridge: float) -> Weights:
         raise RunError(
             f"EASE: the Gram matrix is not positive definite at ridge {ridge}; raise the ridge"
         )
-    diagonal = np.diag(inverse).copy()
-    inverse = np.tril(inverse, -1)
-    inverse += inverse.T
-    inverse /= -diagonal[None, :]
+    inverse = np.tril(inverse)
+    inverse += np.tril(inverse, -1).T
     return np.ascontiguousarray(inverse)
+
+
+def _without_self(inverse: Weights) -> Weights:
+    """EASE's weights from the inverse of its Gram matrix, in place: I - P diag(1 / P_jj) without its diagonal."""
+    inverse /= -np.diag(inverse).copy()[None, :]
+    np.fill_diagonal(inverse, 0.0)
+    return inverse
+
+
+def _constrained(weights: Weights, inverse: Weights) -> Weights:
+    """The least-squares solution with a zero diagonal from the one without: P (R - diag(mu)), mu_j = (PR)_jj / P_jj."""
+    weights -= inverse * (np.diag(weights) / np.diag(inverse))[None, :]
+    np.fill_diagonal(weights, 0.0)
+    return weights

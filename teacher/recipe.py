@@ -66,6 +66,8 @@ class TeacherRecipe(Strict):
     ridges: tuple[PositiveFloat, ...] = (20.0, 50.0, 100.0, 200.0, 400.0, 800.0)
     text_weights: tuple[float, ...] = (0.0, 5.0, 10.0, 20.0, 40.0, 80.0)
     """Weight of the item-text similarity in the Gram matrix of EASE."""
+    orders: tuple[float, ...] = (0.0, 0.5, 1.0)
+    """Share of order-aware evidence in EASE with text: 0 reads histories as sets, 1 only what came after what."""
     decays: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
     exact_items: PositiveInt = 16000
     """Most items that closed forms invert exactly; the least chosen beyond it get imputed columns."""

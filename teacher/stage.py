@@ -22,6 +22,7 @@ from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Indices, Split, everything
 from teacher.backbone import load_backbone
 from teacher.encode import encode_items
+from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, validation_ndcg
 from teacher.item_models import Chosen, Tuner, affordable_items, fit
 from teacher.recipe import TeacherRecipe
@@ -133,7 +134,8 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     """Fit on the training part, choose everything on validation, read test once."""
     split, vectors, seed = run.split, _load_vectors(run), run.settings.seed
     items = len(vectors)
-    chosen = _choose_item_models(run, recipe, vectors, report)
+    evidence = Evidence.of(split.train, split.unordered, vectors)
+    chosen = _choose_item_models(run, recipe, evidence, report)
     limit = affordable_items(
         run.share("closed_forms"), fits=2 * len(chosen), limit=min(items, recipe.exact_items)
     )
@@ -142,9 +144,7 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     ) as advance:
         models = {}
         for kind, settings in chosen.items():
-            models[kind] = fit(
-                settings, split.train, vectors, limit, through_text=kind == TEXT_MODEL
-            )
+            models[kind] = fit(settings, evidence, limit, through_text=kind == TEXT_MODEL)
             advance(len(models))
     # On every validation user: the tuning sample is too small to tell two close peers apart.
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
@@ -201,16 +201,18 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
 
 
 def _choose_item_models(
-    run: Run, recipe: TeacherRecipe, vectors: Vectors, report: Report
+    run: Run, recipe: TeacherRecipe, evidence: Evidence, report: Report
 ) -> dict[str, Chosen]:
-    split = run.split
-    tuner = Tuner(
-        split.train, split.validation, vectors, recipe, run.settings.seed, run.share("tuning")
-    )
+    tuner = Tuner(evidence, run.split.validation, recipe, run.settings.seed, run.share("tuning"))
+    orders = recipe.orders if evidence.past.nnz else (0.0,)
     grids: dict[str, dict[str, Sequence[float]]] = {
         "ItemKNN": {"neighbours": recipe.knn_neighbours, "shrink": recipe.knn_shrinks},
         "EASE": {"ridge": recipe.ridges},
-        TEXT_MODEL: {"ridge": recipe.ridges, "text_weight": recipe.text_weights},
+        TEXT_MODEL: {
+            "ridge": recipe.ridges,
+            "text_weight": recipe.text_weights,
+            "order": orders,
+        },
     }
     chosen = {}
     with report.task("Choosing item-item settings on validation", len(grids)) as advance:
@@ -260,16 +262,13 @@ def _refit(
 ) -> dict[str, Any]:
     """The chosen settings fitted on every interaction, for the bundle that ships."""
     split, vectors, seed = everything(run.dataset), _load_vectors(run), run.settings.seed
+    evidence = Evidence.of(split.train, split.unordered, vectors)
     models = {}
     with report.task("Fitting item-item models on every interaction", 2) as advance:
         for kind in (TEXT_MODEL, "EASE"):
             settings = Chosen(**facts["item_models"][kind])
             models[kind] = fit(
-                settings,
-                split.train,
-                vectors,
-                facts["exact_items"],
-                through_text=kind == TEXT_MODEL,
+                settings, evidence, facts["exact_items"], through_text=kind == TEXT_MODEL
             )
             advance(len(models))
     sequences, as_sets = _sequences(split)

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import numpy.typing as npt
 import pytest
-from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
 from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.ranker import impute
 from pocketrec.splits import Cases
 from teacher import item_models
+from teacher.evidence import Evidence
 from teacher.fusion import validation_ndcg
 from teacher.item_models import Chosen, Tuner, affordable_items, fit, most_chosen
 from teacher.neighbours import ease
@@ -21,19 +21,21 @@ from teacher.scorers import ItemItem, history_matrix
 ITEMS = 30
 TRAIN = random_histories(60, ITEMS, 12)
 VECTORS = unit_rows((ITEMS, 8))
+EVIDENCE = Evidence.of(TRAIN, np.zeros(60, dtype=np.int64), VECTORS)
 CASES = Cases(np.arange(60), TRAIN, np.array([(h[-1] + 1) % ITEMS for h in TRAIN]))
 
 
 def tuner(items: int = ITEMS, users: int = 1000) -> Tuner:
     recipe = TeacherRecipe(tune_items=items, tune_users=users)
-    return Tuner(TRAIN, CASES, VECTORS, recipe, seed=0, seconds=None)
+    return Tuner(EVIDENCE, CASES, recipe, seed=0, seconds=None)
 
 
 def test_most_chosen_in_catalogue_order_and_ties_by_catalogue_order() -> None:
     train = [np.array([3, 1]), np.array([3, 4]), np.array([3, 1, 0])]  # 0, 1, 3, 4: 1 2 3 1
-    assert most_chosen(train, 6, 2).tolist() == [1, 3]
-    assert most_chosen(train, 6, 3).tolist() == [0, 1, 3]
-    assert most_chosen(train, 6, 99).tolist() == [0, 1, 2, 3, 4, 5]
+    evidence = Evidence.of(train, np.zeros(3, dtype=np.int64), unit_rows((6, 2)))
+    assert most_chosen(evidence, 2).tolist() == [1, 3]
+    assert most_chosen(evidence, 3).tolist() == [0, 1, 3]
+    assert most_chosen(evidence, 99).tolist() == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.fixture
@@ -56,9 +58,9 @@ def test_affordable_items_grow_with_the_cube_root_of_the_time() -> None:
 
 def test_tuning_sees_the_head_alone() -> None:
     tuned = tuner(items=10)
-    assert tuned.head.tolist() == most_chosen(TRAIN, ITEMS, 10).tolist()
-    assert tuned.interactions.shape == (60, 10)
-    np.testing.assert_array_equal(tuned.vectors, VECTORS[tuned.head])
+    assert tuned.head.tolist() == most_chosen(EVIDENCE, 10).tolist()
+    assert tuned.evidence.interactions.shape == (60, 10)
+    np.testing.assert_array_equal(tuned.evidence.vectors, VECTORS[tuned.head])
     assert 0 < len(tuned.cases) < 60
     for user, history, target in zip(
         tuned.cases.users, tuned.cases.histories, tuned.cases.targets, strict=True
@@ -75,7 +77,7 @@ def test_tuning_samples_users() -> None:
 def test_each_coordinate_is_chosen_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[tuple[float, float]] = []
 
-    def fitted(x: sparse.csr_matrix, v: npt.NDArray[np.float32], a: float, b: float) -> object:
+    def fitted(evidence: Evidence, a: float, b: float) -> npt.NDArray[np.float32]:
         tried.append((a, b))
         return np.array([[a, b]], dtype=np.float32)
 
@@ -97,7 +99,10 @@ def test_each_coordinate_is_chosen_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
     [
         ("ItemKNN", {"neighbours": (5.0, 30.0), "shrink": (0.0, 10.0)}),
         ("EASE", {"ridge": (1.0, 10.0, 100.0)}),
-        ("EASE with text", {"ridge": (1.0, 10.0), "text_weight": (0.0, 5.0)}),
+        (
+            "EASE with text",
+            {"ridge": (1.0, 10.0), "text_weight": (0.0, 5.0), "order": (0.0, 0.5, 1.0)},
+        ),
     ],
 )
 def test_what_tuning_promises_the_fitted_model_keeps(
@@ -105,7 +110,7 @@ def test_what_tuning_promises_the_fitted_model_keeps(
 ) -> None:
     chosen = tuner().choose(kind, grid, decays=(1.0, 0.7))
     assert all(chosen.settings[name] in values for name, values in grid.items())
-    model = fit(chosen, TRAIN, VECTORS, ITEMS)
+    model = fit(chosen, EVIDENCE, ITEMS)
     assert validation_ndcg(model, CASES) == pytest.approx(chosen.validation)
     assert model.decay == chosen.decay
     assert model.name == chosen.describe()
@@ -119,11 +124,11 @@ def test_description() -> None:
 
 class TestItemsOutsideTheHead:
     chosen = Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0)
-    head = most_chosen(TRAIN, ITEMS, 12)
+    head = most_chosen(EVIDENCE, 12)
     outside = np.setdiff1d(np.arange(ITEMS), head)
 
     def fitted(self, through_text: bool) -> ItemItem:
-        return fit(self.chosen, TRAIN, VECTORS, 12, through_text=through_text)
+        return fit(self.chosen, EVIDENCE, 12, through_text=through_text)
 
     def test_the_head_is_fitted_on_itself_alone(self) -> None:
         model = self.fitted(through_text=True)
@@ -158,10 +163,9 @@ class TestItemsOutsideTheHead:
 
 def test_an_item_like_no_other_gets_no_imputed_column() -> None:
     vectors: npt.NDArray[np.float32] = np.ones((ITEMS, 1), dtype=np.float32)
-    lonely = most_chosen(TRAIN, ITEMS, ITEMS - 1)
+    lonely = most_chosen(EVIDENCE, ITEMS - 1)
     alone = int(np.setdiff1d(np.arange(ITEMS), lonely)[0])
     vectors[alone] = -1
-    model = fit(
-        Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), TRAIN, vectors, ITEMS - 1, through_text=True
-    )
+    evidence = Evidence.of(TRAIN, np.zeros(60, dtype=np.int64), vectors)
+    model = fit(Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), evidence, ITEMS - 1, through_text=True)
     assert not model.scores(TRAIN)[:, alone].any()

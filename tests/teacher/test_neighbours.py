@@ -7,15 +7,21 @@ from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
 from pocketrec.errors import RunError
+from teacher.evidence import Evidence
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.scorers import history_matrix
 
 ITEMS = 15
 # Item 14 has no interaction, as cold items have.
-INTERACTIONS = history_matrix(random_histories(40, ITEMS - 1, 8), ITEMS)
+HISTORIES = random_histories(40, ITEMS - 1, 8)
+INTERACTIONS = history_matrix(HISTORIES, ITEMS)
 FOUR = sparse.csr_matrix(
     np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0]], dtype=np.float32)
 )
+
+
+def evidence(vectors: npt.NDArray[np.float32]) -> Evidence:
+    return Evidence.of(HISTORIES, np.zeros(len(HISTORIES), dtype=np.int64), vectors)
 
 
 def ridge_without_self(x: npt.NDArray[np.float64], ridge: float) -> npt.NDArray[np.float64]:
@@ -56,14 +62,47 @@ def test_ease_says_nothing_about_an_item_without_interactions() -> None:
 def test_ease_with_text_is_ease_with_a_synthetic_user_for_each_dimension() -> None:
     vectors = unit_rows((ITEMS, 5))
     stacked = sparse.vstack([INTERACTIONS, sparse.csr_matrix(np.sqrt(7.0) * vectors.T)]).tocsr()
-    found = ease_with_text(INTERACTIONS, vectors, 7.0, 4.0)
+    found = ease_with_text(evidence(vectors), 7.0, 0.0, 4.0)
     np.testing.assert_allclose(found, ease(stacked.astype(np.float32), 4.0), atol=2e-5)
     assert found[:, 14].any()  # text speaks for the cold item
 
 
 def test_ease_without_text_weight_is_ease() -> None:
-    found = ease_with_text(INTERACTIONS, unit_rows((ITEMS, 5)), 0.0, 4.0)
+    found = ease_with_text(evidence(unit_rows((ITEMS, 5))), 0.0, 0.0, 4.0)
     np.testing.assert_array_equal(found, ease(INTERACTIONS, 4.0))
+
+
+@pytest.mark.parametrize("order", [0.3, 1.0])
+def test_a_directed_model_is_one_ridge_regression_an_item(order: float) -> None:
+    """On the interactions, the transitions and one synthetic user for each text dimension, stacked by weight."""
+    known = evidence(unit_rows((ITEMS, 5)))
+    sources = [(1 - order, known.interactions, known.interactions)]
+    sources += [(order, known.past, known.following), (7.0, known.vectors.T, known.vectors.T)]
+    read, wanted = (
+        np.vstack([np.sqrt(s[0]) * sparse.csr_matrix(s[side]).toarray() for s in sources])
+        for side in (1, 2)
+    )
+    expected = np.zeros((ITEMS, ITEMS))
+    for item in range(ITEMS):
+        others = np.delete(np.arange(ITEMS), item)
+        gram = read[:, others].T @ read[:, others] + 4.0 * np.eye(ITEMS - 1)
+        expected[others, item] = np.linalg.solve(gram, read[:, others].T @ wanted[:, item])
+    found = ease_with_text(known, 7.0, order, 4.0)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    assert found.dtype == np.float32
+
+
+def test_a_directed_model_knows_what_comes_after_what() -> None:
+    """Everybody goes 0, 1, 2, ...: an item speaks for its successor and not for its predecessor."""
+    train = [np.arange(n, n + 5) for n in range(8)] * 20
+    known = Evidence.of(train, np.zeros(len(train), dtype=np.int64), unit_rows((12, 3)))
+    directed = ease_with_text(known, 0.0, 1.0, 10.0)
+    forward, backward = np.diag(directed, 1), np.diag(directed, -1)
+    assert (forward[1:-1] > 0.3).all()
+    assert (backward[1:-1] < 0).all()
+    symmetric = ease_with_text(known, 0.0, 0.0, 10.0)
+    assert (np.diag(symmetric, 1)[1:-1] > 0).all()
+    assert (np.diag(symmetric, -1)[1:-1] > 0).all()
 
 
 def test_a_gram_matrix_that_cannot_be_factored() -> None:

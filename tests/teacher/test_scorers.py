@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
+from teacher.evidence import Evidence
 from teacher.fusion import Fused
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import SequenceRecipe
@@ -35,6 +36,10 @@ def history(*items: int) -> npt.NDArray[np.int64]:
 
 def interactions() -> sparse.csr_matrix:
     return history_matrix(TRAIN, ITEMS)
+
+
+def evidence() -> Evidence:
+    return Evidence.of(TRAIN, np.zeros(len(TRAIN), dtype=np.int64), VECTORS)
 
 
 def whole(weights: npt.NDArray[np.float32], decay: float = 1.0) -> ItemItem:
@@ -69,7 +74,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "popularity": lambda: Popularity(interaction_counts(TRAIN, ITEMS)),
     "ItemKNN": lambda: whole(item_knn(interactions(), 10, 5.0)),
     "EASE": lambda: whole(ease(interactions(), 5.0)),
-    "EASE with text": lambda: whole(ease_with_text(interactions(), VECTORS, 3.0, 5.0), 0.8),
+    "EASE with text": lambda: whole(ease_with_text(evidence(), 3.0, 0.5, 5.0), 0.8),
     "head and tail": headed,
     "sequence": sequence,
     "fused": lambda: Fused(sequence(), headed(), 0.6),
