@@ -28,7 +28,8 @@ from pocketrec.splits import Cases, Indices
 
 Vectors = npt.NDArray[np.float32]
 
-TUNE_USERS = 2000
+TUNE_SCORES = 100_000_000
+"""Scores that choosing decay, weights and width may compute for each width: all users of most catalogues."""
 TOKENIZER = "tokenizer.json"
 
 
@@ -87,7 +88,7 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         encoder,
         artefact.table,
         length,
-        split.validation.sample(TUNE_USERS, seed),
+        split.validation.sample(TUNE_SCORES // len(vectors), seed),
         recipe,
     )
     train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER)
@@ -126,7 +127,7 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         encoder,
         artefact.peer_table,
         artefact.windows.shape[1],
-        split.validation.sample(TUNE_USERS, seed),
+        split.validation.sample(TUNE_SCORES // len(vectors), seed),
         recipe,
     )
     ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)

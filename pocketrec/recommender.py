@@ -21,6 +21,7 @@ from pocketrec.ids import IdMap
 from pocketrec.item_table import ItemTable
 from pocketrec.manifest import Manifest
 from pocketrec.ranker import Ranker, top_k
+from pocketrec.rules import BoundRules, Rules
 from pocketrec.tokenizer import Tokenizer
 
 Float32 = npt.NDArray[np.float32]
@@ -105,15 +106,28 @@ class Recommender:
         return int(self._table.vectors.shape[1])
 
     def scores(self, history: Sequence[str]) -> Float32:
-        """The scores that `recommend` ranks by, in the order of ``ids.ids``; float32 [N].
+        """The scores that `recommend` ranks by without rules, in the order of ``ids.ids``; float32 [N].
 
         Fused scores (see `pocketrec.ranker`), or popularity where no item of the history is known.
         """
         known = self._known(history)
         return self._ranker.scores(known) if len(known) else self._table.popularity.copy()
 
+    def bind(self, rules: Rules) -> BoundRules:
+        """Rules looked up in this catalogue once, for any number of calls of `recommend`.
+
+        Raises:
+            UsageError: a rule is about no item, or a category or creator that it lists is that of none.
+        """
+        return rules.bind(self.catalogue.get_many(self.ids.ids))
+
     def recommend(
-        self, history: Sequence[str], k: int = 10, *, exclude: Iterable[str] = ()
+        self,
+        history: Sequence[str],
+        k: int = 10,
+        *,
+        exclude: Iterable[str] = (),
+        rules: BoundRules | None = None,
     ) -> Recommendations:
         """The ``k`` best items for a history, fewer where the catalogue has no more.
 
@@ -122,14 +136,20 @@ class Recommender:
                 skipped and reported. Without a known id the answer is the popularity list.
             k: how many, at least 1.
             exclude: further ids that must not be returned; history items never are.
+            rules: what `bind` returned. The scores of the list are then those after boosts.
 
         Raises:
-            UsageError: ``k`` is below 1.
+            UsageError: ``k`` is below 1, or the rules are bound to another catalogue.
         """
         _check_k(k)
         known = self._known(history)
         scores = self._ranker.scores(known) if len(known) else self._table.popularity
-        best = top_k(scores, k, np.concatenate((known, self.ids.indices(exclude))))
+        out = np.concatenate((known, self.ids.indices(exclude)))
+        if rules is None:
+            best = top_k(scores, k, out)
+        else:
+            scores = rules.apply(scores)
+            best = rules.take(scores, k, out)
         return Recommendations(
             self._recommendations(best, scores),
             is_default=len(known) == 0,

@@ -51,6 +51,23 @@ class SequenceRecipe(Strict):
         return heads
 
 
+class PretrainingRecipe(Strict):
+    """Of the sequence model that learns from all source domains."""
+
+    steps: PositiveInt = 20_000
+    domains: PositiveInt = 4
+    """Domains a step; its places and negatives are shared among them."""
+    contrast: float = Field(0.1, ge=0)
+    """Weight of the contrast between halves of a history."""
+    items: PositiveInt = 10_000
+    """Most items of a domain, the most chosen ones."""
+    max_tokens: int = Field(48, ge=16)
+    dimensions: PositiveInt = 256
+    """Directions of a domain's item vectors that are kept, as in ``TeacherRecipe``."""
+    whitening: float = Field(0.25, ge=0, le=0.5)
+    sequence: SequenceRecipe = SequenceRecipe(dropout=0.2, projection_dropout=0.2)
+
+
 class TeacherRecipe(Strict):
     backbone: str = "smollm2"
     """The language model: "smollm2", a folder in Hugging Face format, or a hub id."""
@@ -74,6 +91,10 @@ class TeacherRecipe(Strict):
     tune_items: PositiveInt = 4000
     """Item-item settings are chosen on this many of the most chosen items."""
     tune_users: PositiveInt = 3000
+    fusion_users: PositiveInt = 10_000
+    """Validation users on whom scorers are fused: from a few thousand the weight is chosen by chance."""
     neighbours: PositiveInt = 200
     """Entries in the neighbour table that is handed to the student, on average over the items."""
+    base: str | None = None
+    """Folder of a base teacher (written by ``pocketrec pretrain``) to transfer from."""
     sequence: SequenceRecipe = SequenceRecipe()

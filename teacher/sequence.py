@@ -52,11 +52,12 @@ class SequenceModel(nn.Module):
         self.output_norm = nn.LayerNorm(d)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(recipe.temperature)))
 
-    def items(self) -> Tensor:
-        """Unit item vectors in the model's space; float32 [N, d]."""
-        item = self.project(self.item_dropout(self.vectors))
+    def items(self, rows: Tensor | None = None) -> Tensor:
+        """Unit item vectors in the model's space, of the catalogue or of some ``rows`` int64 [M]; float32 [M, d]."""
+        item = self.project(self.item_dropout(self.vectors if rows is None else self.vectors[rows]))
         if self.residual is not None:
-            item = item + self.item_dropout(self.residual.weight)
+            residual = self.residual.weight if rows is None else self.residual(rows)
+            item = item + self.item_dropout(residual)
         return functional.normalize(item, dim=-1)
 
     def forward(self, histories: Tensor, items: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Indices, Split, everything
 from teacher.backbone import load_backbone
+from teacher.base import BaseTeacher
 from teacher.encode import encode_items
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, validation_ndcg
@@ -28,10 +29,12 @@ from teacher.item_models import Chosen, Tuner, affordable_items, fit
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, interaction_counts
 from teacher.sequence import SequenceModel, SequenceScorer, train
-from teacher.whitening import fit_whitening
+from teacher.transfer import SCRATCH, TRANSFER, guard
+from teacher.whitening import Whitening, fit_whitening
 
 Vectors = npt.NDArray[np.float32]
 
+TITLES = {SCRATCH: "from scratch", TRANSFER: "from the base teacher"}
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
 
@@ -55,7 +58,12 @@ def run(run: Run, report: Report) -> None:
     vectors = run.artefact(
         "teacher/vectors", encoding, lambda folder: _encode(run, recipe, folder, report), report
     )
-    inputs = {"recipe": settings, "vectors": vectors["sha"]}
+    base = _base(run, recipe)
+    inputs = {
+        "recipe": settings,
+        "vectors": vectors["sha"],
+        "base": base.facts["trained"] if base else None,
+    }
     facts = run.artefact(
         "teacher/holdout", inputs, lambda folder: _choose(run, recipe, folder, report), report
     )
@@ -106,7 +114,7 @@ def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     )
     return {
         "backbone": backbone.name,
-        "fingerprint": backbone.fingerprint,
+        "backbone_fingerprint": backbone.fingerprint,
         "encoded": read,
         "sha": _hash(vectors),
         "summary": f"{read:,} of {len(texts):,} item texts read by {backbone.name}, {vectors.shape[1]} dimensions{rest}",
@@ -130,6 +138,35 @@ def _sequences(split: Split) -> tuple[list[Indices], bool]:
     return [s for s in split.train if len(s)], True
 
 
+def _base(run: Run, recipe: TeacherRecipe) -> BaseTeacher | None:
+    """The base teacher that the recipe names, where it was trained on vectors like the run's."""
+    if recipe.base is None:
+        return None
+    base = BaseTeacher.load(Path(recipe.base))
+    fingerprint = run.facts("teacher/vectors")["backbone_fingerprint"]
+    if base.fits(fingerprint, recipe.sequence):
+        return base
+    raise UsageError(
+        f"recipe, table [teacher]: base: expected one for {fingerprint} with "
+        f"{recipe.sequence.dimensions} dimensions, found one for {base.facts['fingerprint']}"
+    )
+
+
+def _new_model(
+    run: Run, recipe: TeacherRecipe, vectors: Vectors, length: int, start: str
+) -> SequenceModel:
+    """A model with random weights, or with those of the base teacher."""
+    torch.manual_seed(run.settings.seed)  # of the first weights; train() seeds its own draws
+    model = SequenceModel(vectors, length, recipe.sequence)
+    if start == TRANSFER:
+        base = _base(run, recipe)
+        assert base is not None
+        base.start(
+            model, Whitening.load(run.folder / "teacher/vectors/whitening.safetensors").basis
+        )
+    return model
+
+
 def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> dict[str, Any]:
     """Fit on the training part, choose everything on validation, read test once."""
     split, vectors, seed = run.split, _load_vectors(run), run.settings.seed
@@ -150,23 +187,29 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
 
     sequences, as_sets = _sequences(split)
-    torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
-    model = SequenceModel(
-        vectors, window_length(sequences, recipe.sequence.longest), recipe.sequence
-    )
-    with report.task("Training the teacher's sequence model", 1.0) as advance:
-        trained = train(
-            model,
-            sequences,
-            split.validation,
-            recipe.sequence,
-            seed,
-            run.share("teacher"),
-            shuffle=as_sets,
-            progress=advance,
-        )
+    length = window_length(sequences, recipe.sequence.longest)
+    seconds = run.share("teacher")
+    base = _base(run, recipe)
+    starts = (SCRATCH, TRANSFER) if base else (SCRATCH,)
+    fitted = {}
+    for start in starts:
+        model = _new_model(run, recipe, vectors, length, start)
+        with report.task(f"Training the teacher's sequence model, {TITLES[start]}", 1.0) as advance:
+            trained = train(
+                model,
+                sequences,
+                split.validation,
+                recipe.sequence,
+                seed,
+                seconds and seconds / len(starts),
+                shuffle=as_sets,
+                progress=advance,
+            )
+        fitted[start] = model, trained
+    tuning = split.validation.sample(recipe.fusion_users, seed)
+    verdict = guard({start: model for start, (model, _) in fitted.items()}, tuning, seed)
+    model, trained = fitted[verdict.used]
     sequence = SequenceScorer(model)
-    tuning = split.validation.sample(recipe.tune_users, seed)
     weight, validation = choose_weight(sequence, models[TEXT_MODEL], tuning)
     fused = Fused(sequence, models[TEXT_MODEL], weight)
     popularity = Popularity(interaction_counts(split.train, items))
@@ -194,9 +237,11 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
         "exact_items": limit,
         "length": model.length,
         "epochs": trained.epochs,
+        "transfer": verdict.as_dict(),
         "sequence_weight": weight,
         "validation_ndcg@10": validation,
-        "summary": f"NDCG@10 {ndcg['teacher']:.4f}; best peer {ndcg['best_peer']:.4f}, {peer.describe()}",
+        "summary": f"NDCG@10 {ndcg['teacher']:.4f}; best peer {ndcg['best_peer']:.4f}, {peer.describe()}"
+        + (f"; {verdict.describe()}" if base else ""),
     }
 
 
@@ -272,8 +317,7 @@ def _refit(
             )
             advance(len(models))
     sequences, as_sets = _sequences(split)
-    torch.manual_seed(seed)
-    model = SequenceModel(vectors, facts["length"], recipe.sequence)
+    model = _new_model(run, recipe, vectors, facts["length"], facts["transfer"]["used"])
     with report.task("Training the sequence model on every interaction", 1.0) as advance:
         trained = train(
             model,

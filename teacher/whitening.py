@@ -41,6 +41,16 @@ class Whitening:
         norms = np.linalg.norm(rows, axis=1, keepdims=True)
         return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
 
+    @property
+    def basis(self) -> Floats:
+        """The directions of the columns in the language model's own space, without their scale; float32 [h, d].
+
+        ``apply(x) @ basis.T`` are the whitened vectors in that space: there the vectors of two catalogues, each
+        whitened by its own statistics, mean the same.
+        """
+        norms = np.linalg.norm(self.matrix, axis=0)
+        return np.divide(self.matrix, norms, out=np.zeros_like(self.matrix), where=norms > 0)
+
     def save(self, path: Path) -> None:
         with atomic_write(path) as temporary:
             save_file({"mean": self.mean, "matrix": self.matrix}, temporary)

@@ -38,6 +38,7 @@ def options(
 app.command()(demo.demo)
 app.add_typer(datasets.app, name="data")
 app.command()(build.build)
+app.command()(build.pretrain)
 app.command()(build.teach)
 app.command()(build.distill)
 app.command()(build.export)

@@ -18,13 +18,20 @@ from pocketrec.text import item_text
 
 if TYPE_CHECKING:
     from pocketrec.recommender import Recommender
+    from pocketrec.rules import BoundRules
 
 STREAM = Path("-")
 
 _TEXTS = (c.ITEM_ID, c.TITLE, c.DESCRIPTION, c.CATEGORIES, c.CREATOR)
 
 
-def recommend_file(recommender: "Recommender", source: Path, out: Path | None, k: int) -> None:
+def recommend_file(
+    recommender: "Recommender",
+    source: Path,
+    out: Path | None,
+    k: int,
+    rules: "BoundRules | None" = None,
+) -> None:
     """Answer every line of ``source`` on the same line of ``out``; both may be ``-``.
 
     Raises:
@@ -42,7 +49,7 @@ def recommend_file(recommender: "Recommender", source: Path, out: Path | None, k
                     f'{where}: expected {{"user_id": ..., "history": [ids]}}, found {_short(row)}'
                 )
             history = as_ids(row["history"], where, DataError)
-            found = recommender.recommend(history, k)
+            found = recommender.recommend(history, k, rules=rules)
             answer = {
                 "user_id": row["user_id"],
                 "items": [one.item_id for one in found],

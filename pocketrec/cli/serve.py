@@ -33,6 +33,10 @@ def recommend(
         ),
     ] = None,
     k: Count = 10,
+    rules: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="TOML with [[boost]], [[exclude]] and [[quota]]."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Recommend to one history, or to every history of a file."""
@@ -46,13 +50,15 @@ def recommend(
     from pocketrec.cli.batch import recommend_file
     from pocketrec.cli.output import print_json
     from pocketrec.recommender import Recommender
+    from pocketrec.rules import Rules
 
     recommender = Recommender.open(bundle)
+    bound = None if rules is None else recommender.bind(Rules.load(rules))
     if histories is not None:
-        recommend_file(recommender, histories, out, k)
+        recommend_file(recommender, histories, out, k, bound)
         return
     ids = parse_history(history or "")
-    found = recommender.recommend(ids, k)
+    found = recommender.recommend(ids, k, rules=bound)
     if json:
         print_json(
             {
@@ -69,7 +75,7 @@ def recommend(
 def print_recommendations(
     recommender: "Recommender", history: Sequence[str], found: "Recommendations"
 ) -> None:
-    """A table of items with scores and reasons."""
+    """A table of items with scores and reasons; of the default list with how many chose them."""
     from pocketrec.cli.output import cell, results, say, table
 
     if found.unknown:
@@ -79,12 +85,17 @@ def print_recommendations(
     if found.is_default:
         print("No known item in the history: the default list, what most people chose")
         made = table("id", "title", "chosen by", right=["chosen by"])
+        # Not the list's scores: a rule's boost is no further person.
+        chosen_by = dict(zip(recommender.ids.ids, recommender.scores([]).tolist(), strict=True))
+        for row in _rows(recommender, found):
+            count = f"{chosen_by[row['item_id']]:,.0f}"
+            made.add_row(cell(row["item_id"]), cell(row["title"]), count)
     else:
         made = table("id", "title", "score", "because of", right=["score"])
-    for row in _explained(recommender, found, history):
-        because = [cell(reason["title"]) for reason in row["because"]]
-        score = f"{row['score']:,.0f}" if found.is_default else f"{row['score']:.3f}"
-        made.add_row(cell(row["item_id"]), cell(row["title"]), score, *because)
+        for row in _explained(recommender, found, history):
+            because = [cell(reason["title"]) for reason in row["because"]]
+            score = f"{row['score']:.3f}"
+            made.add_row(cell(row["item_id"]), cell(row["title"]), score, *because)
     results().print(made)
 
 

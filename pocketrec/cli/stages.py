@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import cast
 
 from pocketrec.run import Report, Run
@@ -18,10 +19,30 @@ def run_stages(run: Run, names: Iterable[str], report: Report) -> None:
     Raises:
         PocketRecError: a stage could not do its work.
     """
-    for variable, value in _QUIET.items():
-        os.environ.setdefault(variable, value)
+    _silence_libraries()
     for name in names:
         _load(name)(run, report)
+
+
+def pretrain_base(
+    sources: list[Path],
+    out: Path,
+    minutes: float,
+    seed: int,
+    backbone: str,
+    steps: int,
+    report: Report,
+) -> None:
+    """Train a base teacher (``teacher.sources.train_base``)."""
+    _silence_libraries()
+    from teacher.sources import train_base
+
+    train_base(sources, out, minutes, seed, backbone, steps, report)
+
+
+def _silence_libraries() -> None:
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
 
 
 def _load(name: str) -> Stage:

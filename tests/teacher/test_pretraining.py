@@ -1,0 +1,182 @@
+"""Pre-training on several domains: what a batch holds, what is learned, and how the weights reach a new catalogue."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from tiny_data import Recorder, save_tiny_backbone, tiny_histories, unit_rows, write_tiny_data
+
+from pocketrec.errors import RunError, UsageError
+from pocketrec.run import Run
+from pocketrec.sequences import PAD
+from pocketrec.splits import Cases, Indices
+from teacher import stage
+from teacher.base import BaseTeacher
+from teacher.pretraining import Domain, Sampler, pretrain
+from teacher.recipe import PretrainingRecipe, SequenceRecipe
+from teacher.sequence import SequenceModel
+from teacher.sources import train_base
+from teacher.transfer import SCRATCH, TRANSFER, guard
+from teacher.whitening import fit_whitening
+
+SMALL = SequenceRecipe(
+    dimensions=16, layers=1, dropout=0.0, projection_dropout=0.0, batch_places=128, negatives=32
+)
+WIDTH = 12
+
+
+def circle(items: int, users: int, seed: int) -> list[Indices]:
+    """Everyone walks round the catalogue in steps of a fifth."""
+    rng = np.random.default_rng(seed)
+    walk = np.arange(5) * (items // 5)
+    return [(start + walk) % items for start in rng.integers(items, size=users)]
+
+
+def clock_face(items: int, seed: int) -> npt.NDArray[np.float32]:
+    """Unit rows on a circle in one plane, so that what comes next can be read off an item's vector."""
+    angles = 2 * np.pi * np.arange(items) / items
+    plane = np.linalg.qr(np.random.default_rng(0).normal(size=(WIDTH, 2)))[0]
+    rows = np.stack([np.cos(angles), np.sin(angles)], axis=1) @ plane.T
+    return (rows + 1e-3 * np.random.default_rng(seed).normal(size=rows.shape)).astype(np.float32)
+
+
+DOMAINS = [
+    Domain("small", clock_face(20, 1), circle(20, 60, 1)),
+    Domain("large", clock_face(25, 2), circle(25, 200, 2)),
+]
+
+
+def test_a_round_shows_every_window_once_in_rows_of_the_whole() -> None:
+    sequences = [np.array([0, 1, 2]), np.array([3, 1]), np.array([2])]  # one item predicts nothing
+    sampler = Sampler(Domain("d", unit_rows((4, 3)), sequences), 10, 5, places=4, seed=0)
+    shown = [row for _ in range(2) for row in sampler.draw().tolist()]
+    assert sorted(shown) == [[10, 11, 12, PAD, PAD], [13, 11, PAD, PAD, PAD]]
+
+
+def test_sets_are_shown_in_a_new_order_each_round() -> None:
+    domain = Domain("d", unit_rows((8, 3)), [np.arange(8)], as_sets=True)
+    sampler = Sampler(domain, 0, 8, places=100, seed=0)
+    rounds = [sampler.draw()[0].tolist() for _ in range(3)]
+    assert all(sorted(shown) == list(range(8)) for shown in rounds)
+    assert len({tuple(shown) for shown in rounds}) == 3
+
+
+def test_what_sources_teach_serves_a_catalogue_that_was_never_seen() -> None:
+    """Three circles of other sizes in one plane: the step in the third is known from the first two."""
+    recipe = PretrainingRecipe(steps=150, domains=2, contrast=0.0, sequence=SMALL)
+    losses: list[float] = []
+    base = BaseTeacher.of(
+        pretrain(DOMAINS, recipe, seed=0, progress=lambda done, loss: losses.append(loss)),
+        {"recipe": recipe.model_dump(mode="json"), "fingerprint": "f"},
+    )
+    assert losses[-1] < 0.7 * losses[0]
+    walks = circle(15, 40, 3)
+    cases = Cases(np.arange(40), [w[:-1] for w in walks], np.array([w[-1] for w in walks]))
+    torch.manual_seed(1)
+    scratch, transfer = (SequenceModel(clock_face(15, 3), 6, SMALL) for _ in range(2))
+    base.start(transfer, np.eye(WIDTH, dtype=np.float32))
+    verdict = guard({SCRATCH: scratch, TRANSFER: transfer}, cases, seed=0)
+    assert verdict.used == TRANSFER
+    assert verdict.ndcg[TRANSFER] > 2 * verdict.ndcg[SCRATCH]
+    assert verdict.describe().startswith("transfer used: validation NDCG@10 +")
+    # The other way round it does not help, and is not used.
+    verdict = guard({SCRATCH: transfer, TRANSFER: scratch}, cases, seed=0)
+    assert verdict.used == SCRATCH
+    assert "not used, it does not help here" in verdict.describe()
+
+
+def test_equal_models_are_told_apart_by_nothing() -> None:
+    model = SequenceModel(unit_rows((9, 4)), 5, SMALL)
+    cases = Cases(np.arange(3), [np.array([0]), np.array([1, 2]), np.array([3])], np.arange(3) + 4)
+    verdict = guard({SCRATCH: model, TRANSFER: model}, cases, seed=0)
+    assert verdict.used == SCRATCH
+    assert verdict.difference == (0, 0, 0)
+
+
+def test_the_same_seed_gives_the_same_weights() -> None:
+    recipe = PretrainingRecipe(steps=5, domains=2, sequence=SMALL)
+    first, second = (pretrain(DOMAINS, recipe, seed=3).state_dict() for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_rotation_goes_into_the_projection() -> None:
+    """A catalogue in its own basis maps where it would in the language model's space."""
+    raw = np.random.default_rng(0).normal(size=(30, WIDTH)).astype(np.float32)
+    whitening = fit_whitening(raw, 7)
+    own = whitening.apply(raw)
+    shared = SequenceModel(own @ whitening.basis.T, 9, SMALL).eval()
+    base = BaseTeacher.of(shared, {})
+    target = SequenceModel(own, 5, SMALL).eval()
+    base.start(target, whitening.basis)
+    with torch.no_grad():
+        torch.testing.assert_close(target.items(), shared.items(), atol=1e-5, rtol=1e-4)
+    assert torch.equal(target.position, shared.position[:6])
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    base = BaseTeacher.of(SequenceModel(unit_rows((4, 3)), 5, SMALL), {"seed": 1})
+    base.save(tmp_path)
+    again = BaseTeacher.load(tmp_path)
+    assert again.facts == base.facts
+    assert again.state.keys() == base.state.keys()
+    assert "vectors" not in again.state
+    assert all(torch.equal(again.state[name], base.state[name]) for name in base.state)
+    (tmp_path / "sequence.safetensors").write_bytes(b"no")
+    with pytest.raises(RunError, match="expected a base teacher"):
+        BaseTeacher.load(tmp_path)
+
+
+RECIPE = """[teacher]
+backbone = "{backbone}"
+base = "{base}"
+dimensions = 16
+ridges = [10, 100]
+[teacher.sequence]
+epochs = 2
+dimensions = {dimensions}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Data folders a, b and c, a language model, and a base teacher that has seen a and b."""
+    folder = tmp_path_factory.mktemp("sources")
+    save_tiny_backbone(folder / "backbone")
+    sources = [write_tiny_data(folder / name, seed) for seed, name in enumerate("abc")]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("POCKETREC_CACHE", str(folder / "cache"))
+        train_base(sources[:2], folder / "base", 5, 0, str(folder / "backbone"), 20, Recorder())
+        yield folder
+
+
+def open_run(folder: Path, dimensions: int) -> Run:
+    recipe = folder / f"recipe{dimensions}.toml"
+    paths = {"backbone": folder / "backbone", "base": folder / "base"}
+    recipe.write_text(RECIPE.format(**paths, dimensions=dimensions))
+    return Run.open(folder / f"run{dimensions}", folder / "c", recipe=recipe)
+
+
+def test_a_base_teacher_says_what_made_it(folder: Path) -> None:
+    facts = BaseTeacher.load(folder / "base").facts
+    assert list(facts["domains"]) == ["a", "b"]
+    assert facts["domains"]["a"]["histories"] == 150
+    assert facts["recipe"]["steps"] == 20
+    choices = sum(len(history) for history in tiny_histories(0))
+    assert facts["domains"]["a"]["interactions"] == choices - 2 * 150  # nobody's last two
+
+
+def test_a_build_compares_transfer_with_scratch(folder: Path) -> None:
+    run, report = open_run(folder, 128), Recorder()
+    stage.run(run, report)
+    facts = run.facts("teacher/holdout")["transfer"]
+    assert set(facts["ndcg"]) == {SCRATCH, TRANSFER}
+    assert facts["used"] in facts["ndcg"]
+    assert "against scratch" in report.lines[1]
+
+
+def test_a_base_of_another_shape_is_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="base: expected one for .* with 64 dimensions"):
+        stage.run(open_run(folder, 64), Recorder())
