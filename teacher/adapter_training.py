@@ -46,7 +46,7 @@ class AdapterRecipe(Strict):
     weight_decay: float = Field(0.01, ge=0)
     loss: Loss = "infonce"
     """Who stands against an item: the other side's items ("infonce"), or those of both sides ("ntxent")."""
-    temperature: PositiveFloat = 0.05
+    temperature: PositiveFloat = 0.2
     pairs: int = Field(96, ge=2)
     """Pairs a step, over all processes."""
     steps: PositiveInt = 2000

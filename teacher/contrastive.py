@@ -2,8 +2,8 @@
 
     python -m teacher.contrastive --data-root DIR --domains a,b,c --out OUT [--minutes N] [--seed N]
 
-writes ``OUT/adapter``, for ``teacher.backbone.load_backbone(..., adapter=)``. The same under ``accelerate launch`` uses
-all its processes and devices.
+writes ``OUT/adapter``, for ``teacher.backbone.load_backbone(..., adapter=)``. The same under ``accelerate launch``, or
+``torchrun --nproc-per-node N -m teacher.contrastive ...`` on processors alone, shares the work among processes.
 """
 
 import argparse
@@ -78,7 +78,10 @@ def train_adapter(
         DataError: a domain cannot be read or holds no pairs.
         RunError: the backbone or a kept file cannot be read, or the loss is not finite.
     """
-    accelerator = Accelerator(kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)])
+    accelerator = Accelerator(
+        cpu=not torch.accelerator.is_available(),  # else processes without a device would not find each other
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
     if recipe.pairs % accelerator.num_processes:
         raise UsageError(
             f"pairs: expected a multiple of {accelerator.num_processes} processes, found {recipe.pairs}"
@@ -105,26 +108,28 @@ def train_adapter(
     training = Training(accelerator, upper, domains, recipe, settings, out)
     with report.task(f"Learning from {len(domains)} domains", 1.0) as advance:
         training.run(seconds, checkpoint_every, advance, clock)
-    return training.finish()
+    folder = training.finish()
+    report.line(f"{folder}: {training.step:,} steps in {training.spent:,.0f} s")
+    return folder
 
 
 class Bars:
     """`pocketrec.run.Report` as rich draws it on stderr; ``quiet`` in all processes but the first."""
 
     def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
+        self.console = Console(stderr=True, quiet=quiet)
 
     @contextmanager
     def task(
         self, description: str, total: float | None = None
     ) -> Iterator[Callable[[float], None]]:
-        with Progress(console=Console(stderr=True), transient=True, disable=self.quiet) as bars:
+        console = self.console
+        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
             bar = bars.add_task(description, total=total)
             yield lambda done: bars.update(bar, completed=done)
 
     def line(self, text: str) -> None:
-        if not self.quiet:
-            Console(stderr=True).print(text)
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

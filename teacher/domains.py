@@ -88,7 +88,7 @@ class Preparing:
         paths = {
             one.source.name: self.folder
             / f"{one.source.name}.{one.source.fingerprint[:12]}-{len(one.source.items)}"
-            f".whitening-{dimensions}-{power}.safetensors"
+            f".whitening-{one.states.max_tokens}-{dimensions}-{power}.safetensors"
             for one in opened
         }
         for one in self._share(opened):

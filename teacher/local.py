@@ -2,14 +2,15 @@
 
 The closed form inverts a dense [N, N] matrix, which costs N^3 time and N^2 memory. Most of that inverse is next to
 nothing: an item is explained by the items that share people or words with it. So each column is solved over those
-alone: N systems of a fixed size, and a sparse result. Sparse approximate inverses of a fixed pattern are due to
-Benson and Frederickson 1982; for item-item models compare SANSA (Spisak et al. 2023), which cuts a Cholesky factor.
+alone: N systems of a fixed size, and a sparse result. Regressing on a neighbourhood is due to fsSLIM (Ning and
+Karypis 2011); the closed form of it, and why it approximates EASE's, to Steck 2019, arXiv:1910.09645.
 """
 
 from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import sparse
 from scipy.linalg import lapack
 
@@ -20,7 +21,9 @@ Int64 = npt.NDArray[np.int64]
 
 HUBS = 2048
 """The longest rows of the Gram matrix are kept dense among themselves: they are in most patterns."""
-COMPARED_AT_ONCE = 32_000_000
+READ = 4
+"""Most entries of a column that are read, in widths: a hub has thousands, most of them of people it shares with all."""
+COMPARED_AT_ONCE = 20_000_000
 
 
 def local_ridge(
@@ -35,8 +38,9 @@ def local_ridge(
     """Column j of B from the ``width`` items A most related to j: (G_AA + ridge I) B_Aj = R_Aj; float32 [N, N].
 
     G is ``gram`` + text_weight VV' and R is ``target`` + text_weight VV'. The item itself is never in A, so the
-    diagonal is zero as in EASE. A takes the items with the largest R_ij / sqrt(G_ii + ridge) above 0, those which
-    alone would explain most of j. A ``width`` of N - 1 or more takes every item: B is then the closed form.
+    diagonal is zero as in EASE. A takes the items with the largest R_ij / sqrt(G_ii + ridge), those which alone would
+    explain most of j, among the entries of ``target`` and the nearest by text. A ``width`` of N - 1 or more takes
+    every item: B is then the closed form.
 
     Args:
         gram: float32 [N, N], symmetric; X'X of the interactions, or that of decayed pasts.
@@ -54,57 +58,85 @@ def local_ridge(
         RunError: a part of the Gram matrix is not positive definite.
     """
     items = gram.shape[0]
-    if vectors is None:
+    if vectors is None or text_weight == 0:
         vectors = np.zeros((items, 0), dtype=np.float32)
-    # The longest rows come first, inside: these are the hubs.
-    order = np.argsort(-np.diff(gram.indptr), kind="stable")
+    # Inside, the longest rows come first: these are the hubs.
+    order = np.argsort(-np.diff(gram.indptr), kind="stable").astype(np.int32)
     texts = np.float32(np.sqrt(text_weight)) * vectors[order]
-    system = _System(gram[order][:, order], texts, ridge)
-    place = np.empty(items, dtype=np.int64)
-    place[order] = np.arange(items)
-    wanted = target[order].tocsc()
-    rows, weights, lengths = [], [], np.zeros(items, dtype=np.int64)
-    for item, related, evidence in _related(wanted, texts, place, system.diagonal, width):
-        solved = system.solve(related, evidence)
-        rows.append(order[related].astype(np.int32))
-        weights.append(solved)
-        lengths[item] = len(related)
-        if progress and (item % 256 == 255 or item == items - 1):
-            progress(item + 1, items)
-    starts = np.concatenate([[0], np.cumsum(lengths)])
-    none = np.empty(0, dtype=np.float32)
-    return sparse.csc_matrix(
-        (np.concatenate([none, *weights]), np.concatenate([none.astype(np.int32), *rows]), starts),
-        shape=(items, items),
-    ).tocsr()
+    solver = _Columns(gram[order][:, order], target[order][:, order], texts, ridge, width)
+    rows, weights, lengths = [], [], []
+    for block, near in _text_neighbours(texts, solver.scale, width):
+        for item, candidates in zip(block.tolist(), near, strict=True):
+            related, solved = solver.solve(item, candidates)
+            rows.append(order[related])
+            weights.append(solved)
+            lengths.append(len(related))
+        if progress:
+            progress(len(lengths), items)
+    places = np.concatenate(rows), np.repeat(order, lengths)
+    found = sparse.csr_matrix((np.concatenate(weights), places), shape=(items, items))
+    found.eliminate_zeros()
+    return found
 
 
-class _System:
-    """gram + texts texts' + ridge I, of which small blocks are solved; the longest rows of ``gram`` come first."""
+class _Columns:
+    """Solves (gram + texts texts' + ridge I) b = target column; the longest rows of ``gram`` come first.
 
-    def __init__(self, gram: sparse.csr_matrix, texts: Float32, ridge: float) -> None:
-        self.ridge = np.float32(ridge)
-        self.texts = texts
-        self.diagonal = gram.diagonal() + np.square(texts).sum(axis=1) + self.ridge
+    Attributes:
+        scale: 1 / sqrt of the system's diagonal, float32 [N].
+    """
+
+    def __init__(
+        self,
+        gram: sparse.csr_matrix,
+        target: sparse.csr_matrix,
+        texts: Float32,
+        ridge: float,
+        width: int,
+    ) -> None:
+        diagonal = gram.diagonal() + np.square(texts).sum(axis=1) + ridge
+        self.scale: Float32 = (1 / np.sqrt(diagonal)).astype(np.float32)
+        self._texts, self._ridge, self._width = texts, ridge, width
+        self._target = target.tocsc()
         self._hubs: Float32 = gram[:HUBS, :HUBS].toarray().astype(np.float32)
         self._others = gram[len(self._hubs) :].tocsr()
         self._place = np.full(gram.shape[0], -1, dtype=np.int32)
 
-    def solve(self, items: Int64, evidence: Float32) -> Float32:
-        """Weights [m] of ascending ``items`` that explain ``evidence`` [m]."""
-        if len(items) == 0:
-            return evidence
-        # LAPACK counts in columns: what is the lower half here is the upper half there.
-        _, weights, failed = lapack.sposv(self._block(items).T, evidence, overwrite_a=1)
+    def solve(self, item: int, near: Int64) -> tuple[Int64, Float32]:
+        """The items that explain ``item``, some of ``near`` among them, int64 [m], and their weights float32 [m]."""
+        related, evidence = self._related(item, near)
+        if len(related) == 0:
+            return related, evidence
+        # LAPACK counts along columns: what is the lower half here is the upper half there.
+        _, weights, failed = lapack.sposv(self._block(related).T, evidence, overwrite_a=1)
         if failed:
             raise RunError(
-                f"EASE: the Gram matrix is not positive definite at ridge {self.ridge:g}; raise the ridge"
+                f"EASE: the Gram matrix is not positive definite at ridge {self._ridge:g}; raise the ridge"
             )
-        return np.asarray(weights)
+        return related, weights
+
+    def _related(self, item: int, near: Int64) -> tuple[Int64, Float32]:
+        """The items that alone explain most of ``item``, ascending, and the evidence of each for it."""
+        entries = slice(self._target.indptr[item], self._target.indptr[item + 1])
+        chosen, counts = self._target.indices[entries], self._target.data[entries]
+        if len(chosen) > READ * self._width:
+            alone = counts * self.scale[chosen]
+            kept = np.argsort(-alone, kind="stable")[: READ * self._width]
+            chosen, counts = chosen[kept], counts[kept]
+        candidates = np.union1d(chosen, near)
+        candidates = candidates[candidates != item]
+        evidence = self._texts[candidates] @ self._texts[item]
+        others = chosen != item
+        evidence[np.searchsorted(candidates, chosen[others])] += counts[others]
+        if len(candidates) > self._width:
+            alone = evidence * self.scale[candidates]
+            kept = np.sort(np.argsort(-alone, kind="stable")[: self._width])
+            candidates, evidence = candidates[kept], evidence[kept]
+        return candidates, evidence
 
     def _block(self, items: Int64) -> Float32:
-        """The rows and columns of ``items``, float32 [m, m]; above the diagonal it may lack entries."""
-        texts = self.texts[items]
+        """The system's rows and columns ``items``, float32 [m, m]; above the diagonal it may lack entries."""
+        texts = self._texts[items]
         block = texts @ texts.T
         hubs = int(np.searchsorted(items, len(self._hubs)))
         block[:hubs, :hubs] += self._hubs[items[:hubs, None], items[:hubs]]
@@ -112,40 +144,31 @@ class _System:
             self._place[items] = np.arange(len(items))
             others = self._others[items[hubs:] - len(self._hubs)]
             columns = self._place[others.indices]
+            self._place[items] = -1
             found = np.flatnonzero(columns >= 0)
             rows = hubs + np.searchsorted(others.indptr, found, side="right") - 1
             block[rows, columns[found]] += others.data[found]
-            self._place[items] = -1
-        block[np.diag_indices_from(block)] += self.ridge
+        block[np.diag_indices_from(block)] += np.float32(self._ridge)
         return block
 
 
-def _related(
-    target: sparse.csc_matrix, texts: Float32, place: Int64, diagonal: Float32, width: int
-) -> Iterator[tuple[int, Int64, Float32]]:
-    """Each scored item with the items that its column may use, ascending, and their evidence for it.
+def _text_neighbours(texts: Float32, scale: Float32, width: int) -> Iterator[tuple[Int64, Int64]]:
+    """Blocks of items int64 [b], each with those whose texts alone explain most of it, int64 [b, width + 1].
 
-    ``target`` has rows in the order of ``texts`` and columns in that of the catalogue, where item j is row
-    ``place[j]``.
+    The item itself may be among them. There is nobody where nothing is known of texts, and everybody where the width
+    takes all items.
     """
-    items = len(place)
-    scale = (1 / np.sqrt(diagonal)).astype(np.float32)
+    items = len(texts)
+    scaled = (texts * scale[:, None]).T
     size = max(1, COMPARED_AT_ONCE // items)
     for start in range(0, items, size):
         block = np.arange(start, min(start + size, items))
-        evidence = texts[place[block]] @ texts.T
-        evidence += target[:, block].T.toarray()
-        scores = evidence * scale
-        scores[np.arange(len(block)), place[block]] = -np.inf
         if width >= items - 1:
-            everything = np.arange(items)
-            for item, row in zip(block.tolist(), evidence, strict=True):
-                others = np.delete(everything, place[item])
-                yield item, others, row[others]
-            continue
-        least = np.partition(scores, items - width, axis=1)[:, items - width]
-        for item, row, score, weakest in zip(block.tolist(), evidence, scores, least, strict=True):
-            related = np.flatnonzero(score >= weakest if weakest > 0 else score > 0)
-            if len(related) > width:  # a tie
-                related = np.sort(related[np.argsort(-score[related], kind="stable")[:width]])
-            yield item, related, row[related]
+            near = np.broadcast_to(np.arange(items), (len(block), items))
+        elif texts.shape[1] == 0:
+            near = np.empty((len(block), 0), dtype=np.int64)
+        else:
+            # torch finds the largest several times as fast as numpy does.
+            scores = torch.from_numpy(texts[block] @ scaled)
+            near = scores.topk(width + 1, sorted=False).indices.numpy()
+        yield block, near

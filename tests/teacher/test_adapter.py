@@ -118,6 +118,8 @@ def test_linked_states_of_some_items_restrict_the_source(
     assert source.texts == [TEXTS[1], TEXTS[3], TEXTS[4]]
     assert source.sequences[0].tolist() == [0, 1, 2]
     torch.testing.assert_close(states.read(np.array([2]))[0], full.read(np.array([4]))[0])
+    shorter = open_states(tmp_path, source_of(TEXTS), backbone, 2, 4)[1]
+    torch.testing.assert_close(shorter.read(np.array([0]))[0], full.read(np.array([1]))[0][:4])
     np.save(tmp_path / "words.l2.npy", rows.numpy()[:-1])
     with pytest.raises(RunError, match="remove it to compute it again"):
         open_states(tmp_path, source_of(TEXTS), backbone, 2, TOKENS)

@@ -208,7 +208,7 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None
         port = free.getsockname()[1]
     shared = {
         **os.environ,
-        "ACCELERATE_USE_CPU": "true",
+        "CUDA_VISIBLE_DEVICES": "",
         "WORLD_SIZE": "2",
         "LOCAL_WORLD_SIZE": "2",
         "MASTER_ADDR": "127.0.0.1",
