@@ -4,22 +4,25 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from peft import LoraConfig, PeftModel
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from pocketrec.errors import RunError, UsageError
 from pocketrec.files import atomic_folder, read_json, sha256, write_json
-from teacher.backbone import Backbone
+
+if TYPE_CHECKING:
+    from peft import LoraConfig
+
+    from teacher.backbone import Backbone
 
 CONFIG, WEIGHTS, FACTS = "adapter_config.json", "adapter_model.safetensors", "adapter.json"
 
 
 def save_adapter(
-    folder: Path, weights: Mapping[str, Tensor], config: LoraConfig, facts: dict[str, Any]
+    folder: Path, weights: Mapping[str, Tensor], config: "LoraConfig", facts: dict[str, Any]
 ) -> None:
     """Write an adapter that ``peft.PeftModel.from_pretrained`` reads too.
 
@@ -34,7 +37,22 @@ def save_adapter(
         write_json(temporary / FACTS, facts)
 
 
-def merge_adapter(backbone: Backbone, folder: Path) -> Backbone:
+def adapter_sha(folder: Path) -> str:
+    """Hash of an adapter.
+
+    Raises:
+        UsageError: a file of it is missing.
+    """
+    for name in (CONFIG, WEIGHTS, FACTS):
+        if not (folder / name).is_file():
+            raise UsageError(f"{folder}: expected an adapter with {name}, found no such file")
+    digest = hashlib.blake2b(digest_size=8)
+    for name in (CONFIG, WEIGHTS):
+        digest.update(sha256(folder / name).encode())
+    return digest.hexdigest()
+
+
+def merge_adapter(backbone: "Backbone", folder: Path) -> "Backbone":
     """``backbone`` with the adapter in ``folder`` added to its weights; the fingerprint then names the adapter.
 
     The model of ``backbone`` itself is changed.
@@ -43,9 +61,9 @@ def merge_adapter(backbone: Backbone, folder: Path) -> Backbone:
         UsageError: no adapter there, or one of another backbone or layer.
         RunError: a file is damaged.
     """
-    for name in (CONFIG, WEIGHTS, FACTS):
-        if not (folder / name).is_file():
-            raise UsageError(f"{folder}: expected an adapter with {name}, found no such file")
+    from peft import PeftModel  # takes seconds, and most backbones have no adapter
+
+    digest = adapter_sha(folder)
     try:
         trained_on = read_json(folder / FACTS)["backbone"]
         if trained_on != backbone.fingerprint:
@@ -59,11 +77,8 @@ def merge_adapter(backbone: Backbone, folder: Path) -> Backbone:
         raise RunError(
             f"{folder}: expected a readable adapter, found: {reason}; train it again"
         ) from error
-    digest = hashlib.blake2b(digest_size=8)
-    for name in (CONFIG, WEIGHTS):
-        digest.update(sha256(folder / name).encode())
     return replace(
         backbone,
-        fingerprint=f"{backbone.fingerprint}/adapter-{digest.hexdigest()}",
+        fingerprint=f"{backbone.fingerprint}/adapter-{digest}",
         model=model.eval().requires_grad_(False),
     )

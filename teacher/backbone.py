@@ -22,6 +22,7 @@ from transformers.models.auto.modeling_auto import (
 
 from pocketrec.errors import RunError, UsageError
 from pocketrec.files import atomic_folder, cache_folder, sha256
+from teacher.adapter import merge_adapter
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +155,7 @@ def load_backbone(
             are kept in the user's cache, because decoding the GGUF takes 10-20 s), a folder, or a hub id.
         layer: how many layers to run; by default 40 % of a decoder's (the last ones serve next-token prediction,
             not meaning) and all of an encoder's.
-        adapter: folder that ``teacher.contrastive`` wrote; its LoRA is merged into the layers, and the fingerprint
+        adapter: folder that ``pocketrec adapt`` wrote; its LoRA is merged into the layers, and the fingerprint
             names it.
 
     Raises:
@@ -164,8 +165,6 @@ def load_backbone(
     backbone = _load(source, layer)
     if adapter is None:
         return backbone
-    from teacher.adapter import merge_adapter  # peft takes seconds to import
-
     return merge_adapter(backbone, adapter)
 
 

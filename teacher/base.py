@@ -1,22 +1,25 @@
 """The base teacher: what training on the source domains left, for any catalogue that the same language model reads."""
 
+import hashlib
+import json
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from pocketrec.errors import RunError
-from pocketrec.files import atomic_write, read_json, write_json
+from pocketrec.errors import UsageError
+from pocketrec.files import atomic_write
 from teacher.recipe import SequenceRecipe
 from teacher.sequence import SequenceModel
 
-FACTS, SEQUENCE = "base.json", "sequence.safetensors"
+FILE = "base.safetensors"
 
 
 @dataclass(frozen=True)
@@ -25,7 +28,7 @@ class BaseTeacher:
 
     Attributes:
         state: the model's weights; ``project.weight`` float32 [d, h] reads the language model's own space.
-        facts: what made it: backbone fingerprint, domains, recipe, seed, figures.
+        facts: what made it: backbone fingerprint, domains, recipe, seed, minutes.
     """
 
     state: dict[str, torch.Tensor]
@@ -37,12 +40,28 @@ class BaseTeacher:
         state = {name: value for name, value in model.state_dict().items() if name != "vectors"}
         return cls(state, facts)
 
-    def fits(self, fingerprint: str, recipe: SequenceRecipe) -> bool:
-        """Whether it was trained on vectors of this backbone for a model of this shape."""
-        shape = self.facts["recipe"]["sequence"]
-        return self.facts["fingerprint"] == fingerprint and all(
-            shape[name] == getattr(recipe, name) for name in ("dimensions", "layers", "heads")
-        )
+    @cached_property
+    def sha(self) -> str:
+        """Hash of the weights."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, value in sorted(self.state.items()):
+            digest.update(name.encode())
+            digest.update(value.numpy().tobytes())
+        return digest.hexdigest()
+
+    def check(self, fingerprint: str, recipe: SequenceRecipe) -> None:
+        """Raises UsageError: it was trained on vectors of another backbone, or for a model of another shape."""
+        made = self.facts["recipe"]["sequence"]
+        expected = {"language model": fingerprint}
+        found = {"language model": self.facts["fingerprint"]}
+        for name in ("dimensions", "layers", "heads"):
+            expected[name], found[name] = getattr(recipe, name), made[name]
+        for name in expected:
+            if expected[name] != found[name]:
+                raise UsageError(
+                    f"recipe, table [teacher]: base: expected a base teacher with {name} {expected[name]}, "
+                    f"found {found[name]}; train one for it or leave base out"
+                )
 
     def start(self, model: SequenceModel, basis: npt.NDArray[np.float32]) -> None:
         """Give ``model`` these weights.
@@ -51,32 +70,38 @@ class BaseTeacher:
             basis: float32 [h, v], where the v dimensions of the model's item vectors lie in the language model's space
                 (``Whitening.basis``). The rotation goes into the projection, so the model stays as small as any other.
         """
-        state = dict(self.state)
         wide, narrow = basis.shape
         # Models read unit vectors at unit variance, that is, times the root of their width.
         scale = math.sqrt(wide / narrow)
-        state["project.weight"] = state["project.weight"] @ torch.from_numpy(basis) * scale
-        state["position"] = state["position"][: model.length + 1]
-        own = model.state_dict()
-        model.load_state_dict({name: state.get(name, value) for name, value in own.items()})
+        # Where histories are longer than in any source, a later place is read like the last that was learned.
+        places = torch.arange(model.length + 1).clamp(max=len(self.state["position"]) - 1)
+        state = {
+            **model.state_dict(),
+            **self.state,
+            "project.weight": self.state["project.weight"] @ torch.from_numpy(basis) * scale,
+            "position": self.state["position"][places],
+        }
+        model.load_state_dict(state)
 
     def save(self, folder: Path) -> None:
-        """Write ``sequence.safetensors`` and ``base.json`` into ``folder``."""
-        with atomic_write(folder / SEQUENCE) as temporary:
-            save_file({name: value.contiguous() for name, value in self.state.items()}, temporary)
-        write_json(folder / FACTS, self.facts)
+        """Write ``base.safetensors`` into ``folder``, the facts inside."""
+        tensors = {name: value.contiguous() for name, value in self.state.items()}
+        with atomic_write(folder / FILE) as temporary:
+            save_file(tensors, temporary, metadata={"facts": json.dumps(self.facts)})
 
     @classmethod
     def load(cls, folder: Path) -> "BaseTeacher":
         """Read what ``save`` wrote.
 
         Raises:
-            RunError: a file is missing or damaged.
+            UsageError: the file is missing, damaged, or holds something else.
         """
         try:
-            return cls(load_file(folder / SEQUENCE), read_json(folder / FACTS))
-        except (OSError, ValueError, SafetensorError) as error:
-            raise RunError(
-                f"{folder}: expected a base teacher ({SEQUENCE}, {FACTS}), found: {error}; "
-                "train it again or name another folder"
+            with safe_open(folder / FILE, "pt") as file:
+                facts = json.loads(file.metadata()["facts"])
+                return cls({name: file.get_tensor(name) for name in file.keys()}, facts)  # noqa: SIM118
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise UsageError(
+                f"{folder / FILE}: expected a base teacher, found: {error}; "
+                "train one with `pocketrec pretrain` or name another folder"
             ) from error

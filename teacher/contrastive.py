@@ -1,13 +1,9 @@
-"""LoRA on the upper layers of a language model, so that texts of items that the same people choose come near each other.
+"""LoRA on the upper layers of a language model, so that texts of items that the same people chose come near each other.
 
-    python -m teacher.contrastive --data-root DIR --domains a,b,c --out OUT [--minutes N] [--seed N]
-
-writes ``OUT/adapter``, for ``teacher.backbone.load_backbone(..., adapter=)``. The same under ``accelerate launch``, or
-``torchrun --nproc-per-node N -m teacher.contrastive ...`` on processors alone, shares the work among processes.
+Under ``accelerate launch``, or ``torchrun --nproc-per-node N -m pocketrec.cli adapt ...`` on processors alone, the work
+is shared among processes.
 """
 
-import argparse
-import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterator
@@ -18,28 +14,28 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import Progress
 
-from pocketrec.errors import PocketRecError, UsageError
+from pocketrec.errors import UsageError
 from pocketrec.files import cache_folder
 from pocketrec.run import Report
 from teacher.adapter_training import AdapterRecipe, Training
 from teacher.backbone import load_backbone
 from teacher.domains import Preparing
 from teacher.layers import UpperLayers
-from teacher.pairs import load_sources
+from teacher.sources import load_sources
 
 # One process prepares a source while the others wait for it.
 _PATIENCE = timedelta(hours=12)
 
 
-def read_adapter_recipe(path: Path) -> AdapterRecipe:
-    """The recipe in a TOML file.
+def read_adapter_recipe(path: Path | None) -> AdapterRecipe:
+    """The recipe in a TOML file, or the default one without a file.
 
     Raises:
         UsageError: the file is absent, not TOML, or has an unknown key or an impossible value.
     """
+    if path is None:
+        return AdapterRecipe()
     try:
         return AdapterRecipe(**tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -52,8 +48,7 @@ def read_adapter_recipe(path: Path) -> AdapterRecipe:
 
 
 def train_adapter(
-    root: Path,
-    names: list[str],
+    folders: list[Path],
     out: Path,
     recipe: AdapterRecipe,
     seed: int,
@@ -63,7 +58,7 @@ def train_adapter(
     checkpoint_every: int = 100,
     clock: Callable[[], float] = time.monotonic,
 ) -> Path:
-    """Train an adapter on the training parts of the data folders ``root / name`` and write it to ``out / "adapter"``.
+    """Train an adapter on the training parts of data folders and write it to ``out / "adapter"``.
 
     ``out / "checkpoint.pt"`` lets a killed run go on where it was; the result is that of a run that was never killed.
     ``out / "log.jsonl"`` gets the mean loss of every 20 steps, beside ``chance``, the loss of a model that knows nothing.
@@ -86,7 +81,7 @@ def train_adapter(
         raise UsageError(
             f"pairs: expected a multiple of {accelerator.num_processes} processes, found {recipe.pairs}"
         )
-    sources = load_sources(root, names, recipe.items)
+    sources = load_sources(folders, recipe.items)
     backbone = load_backbone(recipe.backbone, recipe.layer)
     settings = {
         "recipe": recipe.model_dump(mode="json"),
@@ -95,7 +90,7 @@ def train_adapter(
         "backbone": backbone.fingerprint,
     }
     if not accelerator.is_main_process:
-        report = Bars(quiet=True)
+        report = _Silent()
     first = recipe.first(backbone)
     if states is None:
         key = f"{backbone.fingerprint}-{first}-{recipe.max_tokens}".replace("/", "-")
@@ -113,53 +108,14 @@ def train_adapter(
     return folder
 
 
-class Bars:
-    """`pocketrec.run.Report` as rich draws it on stderr; ``quiet`` in all processes but the first."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self.console = Console(stderr=True, quiet=quiet)
+class _Silent:
+    """The report of all processes but the first."""
 
     @contextmanager
     def task(
         self, description: str, total: float | None = None
     ) -> Iterator[Callable[[float], None]]:
-        console = self.console
-        with Progress(console=console, transient=True, disable=not console.is_terminal) as bars:
-            bar = bars.add_task(description, total=total)
-            yield lambda done: bars.update(bar, completed=done)
+        yield lambda done: None
 
     def line(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns the exit code: 0 done, 1 the work failed, 2 the call was wrong."""
-    parser = argparse.ArgumentParser(prog="python -m teacher.contrastive", description=__doc__)
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--data-root", type=Path, required=True, help="folder of data folders")
-    parser.add_argument("--domains", required=True, help="names of data folders, comma-separated")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
-    parser.add_argument("--minutes", type=float, help="time for the training steps")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--recipe", type=Path, help="TOML file with keys of AdapterRecipe")
-    parser.add_argument("--states", type=Path, help="folder of kept lower-layer states")
-    given = parser.parse_args(arguments)
-    try:
-        train_adapter(
-            given.data_root,
-            [name.strip() for name in given.domains.split(",") if name.strip()],
-            given.out,
-            read_adapter_recipe(given.recipe) if given.recipe else AdapterRecipe(),
-            given.seed,
-            given.minutes and given.minutes * 60,
-            Bars(),
-            given.states,
-        )
-    except (PocketRecError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        pass

@@ -14,7 +14,7 @@ from pocketrec.run import Report
 from pocketrec.splits import Indices
 from teacher.backbone import Backbone, fastest_dtype
 from teacher.layers import LowerStates, UpperLayers, open_states
-from teacher.pairs import Source
+from teacher.sources import Source
 from teacher.whitening import Whitening, fit_whitening
 
 T = TypeVar("T")

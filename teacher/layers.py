@@ -21,7 +21,7 @@ from pocketrec.errors import RunError, UsageError
 from pocketrec.files import atomic_write
 from pocketrec.splits import Indices
 from teacher.backbone import Backbone, mean_state
-from teacher.pairs import Source
+from teacher.sources import Source
 
 Half = npt.NDArray[np.float16]
 Targets = Literal["query-value", "all-linear"]

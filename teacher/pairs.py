@@ -1,103 +1,20 @@
 """Pairs of items that the same people chose, drawn domain by domain, and which items may stand against them."""
 
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from pocketrec import data
-from pocketrec.data import Dataset
-from pocketrec.errors import DataError, UsageError
-from pocketrec.splits import Indices, leave_one_out
+from pocketrec.errors import DataError
+from pocketrec.splits import Indices
 from teacher.scorers import history_matrix, interaction_counts
+from teacher.sources import Source
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 _GOLDEN = (5**0.5 - 1) / 2
 _DRAWS = 100
-
-
-@dataclass(frozen=True)
-class Source:
-    """The training part of one domain.
-
-    Attributes:
-        name: the folder's name.
-        fingerprint: of the whole data set.
-        items: catalogue index of each item that some training interaction names, rising; int64 [N].
-        texts: their texts, N of them.
-        sequences: per user rows of ``items``, oldest first; int64 [n_u].
-        unordered: per user how many leading entries have no known order; int64 [U].
-    """
-
-    name: str
-    fingerprint: str
-    items: Indices
-    texts: list[str]
-    sequences: list[Indices]
-    unordered: Indices
-
-    @property
-    def interactions(self) -> int:
-        return sum(map(len, self.sequences))
-
-    def restrict(self, items: Indices) -> "Source":
-        """The same people, and of their choices those among ``items`` (catalogue indices)."""
-        kept = np.flatnonzero(np.isin(self.items, items))
-        if len(kept) == len(self.items):
-            return self
-        row = np.full(len(self.items), -1, dtype=np.int64)
-        row[kept] = np.arange(len(kept))
-        renamed = [row[sequence] for sequence in self.sequences]
-        leading = [int((s[:n] >= 0).sum()) for s, n in zip(renamed, self.unordered, strict=True)]
-        return replace(
-            self,
-            items=self.items[kept],
-            texts=[self.texts[i] for i in kept],
-            sequences=[s[s >= 0] for s in renamed],
-            unordered=np.array(leading, dtype=np.int64),
-        )
-
-
-def load_sources(root: Path, names: list[str], most: int | None = None) -> list[Source]:
-    """Read the data folders ``root / name``; nobody's validation or test choice (leave-one-out, seed 0) is in them.
-
-    Args:
-        most: most items of a domain, the most chosen ones; None for all.
-
-    Raises:
-        UsageError: no name, or one twice.
-        DataError: a folder is missing or no data set.
-    """
-    if not names:
-        raise UsageError("domains: expected at least one name, found none")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UsageError(f"domains: expected each name once, found {twice[0]!r} again; remove one")
-    for name in names:
-        if not (root / name).is_dir():
-            there = sorted(p.name for p in root.iterdir() if p.is_dir()) if root.is_dir() else []
-            raise DataError(
-                f"{root / name}: expected a data folder, found no such folder; "
-                f"{root} holds {', '.join(there) or 'none'}"
-            )
-    return [_read(name, data.load(root / name), most) for name in names]
-
-
-def _read(name: str, dataset: Dataset, most: int | None) -> Source:
-    split = leave_one_out(dataset)
-    counts = interaction_counts(split.train, len(dataset.ids))
-    kept = np.argsort(-counts, kind="stable")[:most]
-    whole = Source(
-        name,
-        dataset.fingerprint,
-        np.arange(len(counts)),
-        dataset.texts,
-        split.train,
-        np.minimum(split.unordered, [len(s) for s in split.train]),
-    )
-    return whole.restrict(kept[counts[kept] > 0])
 
 
 class PairSampler:

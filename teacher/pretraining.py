@@ -63,7 +63,7 @@ def pretrain(
     recipe: PretrainingRecipe,
     seed: int,
     seconds: float | None = None,
-    progress: Callable[[float, float], None] = lambda done, loss: None,
+    progress: Callable[[float], None] = lambda done: None,
 ) -> SequenceModel:
     """A sequence model that has learned from all domains; domain-balanced, mixed-domain negatives.
 
@@ -72,7 +72,7 @@ def pretrain(
     halves of one history are told from the halves of other people's (UniSRec, Hou et al. 2022, arXiv:2206.05941).
 
     Args:
-        progress: gets the share of the work that is done and the mean loss of late.
+        progress: gets the share of the work that is done.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -97,7 +97,7 @@ def pretrain(
         weight_decay=recipe.sequence.weight_decay,
         betas=(0.9, 0.98),
     )
-    started, recent = time.monotonic(), 0.0
+    started = time.monotonic()
     for step in range(recipe.steps):
         spent = time.monotonic() - started
         share = max(step / recipe.steps, spent / seconds if seconds else 0.0)
@@ -118,8 +118,7 @@ def pretrain(
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        recent = loss.item() if step == 0 else 0.98 * recent + 0.02 * loss.item()
-        progress(share, recent)
+        progress(share)
     return model.eval()
 
 

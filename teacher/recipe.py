@@ -73,6 +73,8 @@ class TeacherRecipe(Strict):
     """The language model: "smollm2", a folder in Hugging Face format, or a hub id."""
     layer: PositiveInt | None = None
     """Hidden layer to pool; the family's default when not given."""
+    adapter: str | None = None
+    """Folder of an adapter (written by ``pocketrec adapt``) to add to the language model."""
     max_tokens: PositiveInt = 96
     dimensions: PositiveInt = 256
     """Dimensions of the whitened item vectors."""

@@ -83,6 +83,17 @@ class SequenceModel(nn.Module):
         return self.log_temperature.exp().clamp(max=100.0)
 
 
+def readable(sequences: list[Indices], unordered: Indices) -> tuple[list[Indices], bool]:
+    """The histories that a sequence model reads, and whether it must read them as sets because no order is known.
+
+    Args:
+        unordered: how many leading entries of each history have no known order; int64 [U].
+    """
+    ordered = [s[n:] for s, n in zip(sequences, unordered, strict=True)]
+    as_sets = not any(map(len, ordered))
+    return [s for s in (sequences if as_sets else ordered) if len(s)], as_sets
+
+
 @dataclass(frozen=True)
 class Trained:
     """What training ended with: validation NDCG@10 of the kept weights and how many epochs made them."""

@@ -20,6 +20,7 @@ from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Indices, Split, everything
+from teacher.adapter import adapter_sha
 from teacher.backbone import load_backbone
 from teacher.base import BaseTeacher
 from teacher.encode import encode_items
@@ -28,13 +29,12 @@ from teacher.fusion import Fused, choose_weight, validation_ndcg
 from teacher.item_models import Chosen, Tuner, affordable_items, fit
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, interaction_counts
-from teacher.sequence import SequenceModel, SequenceScorer, train
+from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import SCRATCH, TRANSFER, guard
 from teacher.whitening import Whitening, fit_whitening
 
 Vectors = npt.NDArray[np.float32]
 
-TITLES = {SCRATCH: "from scratch", TRANSFER: "from the base teacher"}
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
 
@@ -51,21 +51,23 @@ def run(run: Run, report: Report) -> None:
     except ValidationError as error:
         raise UsageError(f"recipe, table [teacher]: {_first(error)}") from error
     settings = recipe.model_dump(mode="json")
+    # A wrong folder is told before the texts are read.
+    base = BaseTeacher.load(Path(recipe.base)) if recipe.base else None
+    adapter = adapter_sha(Path(recipe.adapter)) if recipe.adapter else None
     encoding = {
         name: settings[name]
         for name in ("backbone", "layer", "max_tokens", "dimensions", "whitening")
     }
+    if adapter:
+        encoding["adapter"] = adapter
     vectors = run.artefact(
         "teacher/vectors", encoding, lambda folder: _encode(run, recipe, folder, report), report
     )
-    base = _base(run, recipe)
-    inputs = {
-        "recipe": settings,
-        "vectors": vectors["sha"],
-        "base": base.facts["trained"] if base else None,
-    }
+    if base:
+        base.check(vectors["backbone_fingerprint"], recipe.sequence)
+    inputs = {"recipe": settings, "vectors": vectors["sha"], "base": base.sha if base else None}
     facts = run.artefact(
-        "teacher/holdout", inputs, lambda folder: _choose(run, recipe, folder, report), report
+        "teacher/holdout", inputs, lambda folder: _choose(run, recipe, base, folder, report), report
     )
     ledger = Ledger(run.dataset.name, run.split.protocol, run.settings.seed)
     with np.load(run.folder / "teacher/holdout/ranks.npz") as ranks:
@@ -76,7 +78,7 @@ def run(run: Run, report: Report) -> None:
     run.artefact(
         "teacher/final",
         {**inputs, "chosen": facts},
-        lambda folder: _refit(run, recipe, facts, folder, report),
+        lambda folder: _refit(run, recipe, base, facts, folder, report),
         report,
     )
 
@@ -88,7 +90,8 @@ def _first(error: ValidationError) -> str:
 
 def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> dict[str, Any]:
     texts = run.dataset.texts
-    backbone = load_backbone(recipe.backbone, recipe.layer)
+    adapter = Path(recipe.adapter) if recipe.adapter else None
+    backbone = load_backbone(recipe.backbone, recipe.layer, adapter)
     counts = interaction_counts(run.dataset.sequences, len(texts))
     with report.task(
         f"Reading {len(texts):,} item texts with {backbone.name}", len(texts)
@@ -130,52 +133,51 @@ def _load_vectors(run: Run) -> Vectors:
     return vectors
 
 
-def _sequences(split: Split) -> tuple[list[Indices], bool]:
-    """What the sequence model reads, and whether it must read it as sets because no order is known."""
-    ordered = [s[n:] for s, n in zip(split.train, split.unordered, strict=True)]
-    if any(len(s) for s in ordered):
-        return [s for s in ordered if len(s)], False
-    return [s for s in split.train if len(s)], True
-
-
-def _base(run: Run, recipe: TeacherRecipe) -> BaseTeacher | None:
-    """The base teacher that the recipe names, where it was trained on vectors like the run's."""
-    if recipe.base is None:
-        return None
-    base = BaseTeacher.load(Path(recipe.base))
-    fingerprint = run.facts("teacher/vectors")["backbone_fingerprint"]
-    if base.fits(fingerprint, recipe.sequence):
-        return base
-    raise UsageError(
-        f"recipe, table [teacher]: base: expected one for {fingerprint} with "
-        f"{recipe.sequence.dimensions} dimensions, found one for {base.facts['fingerprint']}"
-    )
-
-
-def _new_model(
-    run: Run, recipe: TeacherRecipe, vectors: Vectors, length: int, start: str
-) -> SequenceModel:
-    """A model with random weights, or with those of the base teacher."""
+def _train_sequence(
+    run: Run,
+    recipe: TeacherRecipe,
+    split: Split,
+    vectors: Vectors,
+    length: int,
+    base: BaseTeacher | None,
+    seconds: float | None,
+    epochs: int | None,
+    report: Report,
+) -> tuple[SequenceModel, Trained]:
+    """A sequence model on the training part of ``split``, from the weights of ``base`` or from random ones."""
     torch.manual_seed(run.settings.seed)  # of the first weights; train() seeds its own draws
     model = SequenceModel(vectors, length, recipe.sequence)
-    if start == TRANSFER:
-        base = _base(run, recipe)
-        assert base is not None
-        base.start(
-            model, Whitening.load(run.folder / "teacher/vectors/whitening.safetensors").basis
+    if base:
+        whitening = Whitening.load(run.folder / "teacher/vectors/whitening.safetensors")
+        base.start(model, whitening.basis)
+    sequences, as_sets = readable(split.train, split.unordered)
+    title = f"Training the sequence model from {'the base teacher' if base else 'scratch'}"
+    with report.task(title, 1.0) as advance:
+        trained = train(
+            model,
+            sequences,
+            split.validation,
+            recipe.sequence,
+            run.settings.seed,
+            seconds,
+            epochs,
+            shuffle=as_sets,
+            progress=advance,
         )
-    return model
+    return model, trained
 
 
-def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> dict[str, Any]:
+def _choose(
+    run: Run, recipe: TeacherRecipe, base: BaseTeacher | None, folder: Path, report: Report
+) -> dict[str, Any]:
     """Fit on the training part, choose everything on validation, read test once."""
     split, vectors, seed = run.split, _load_vectors(run), run.settings.seed
     items = len(vectors)
     evidence = Evidence.of(split.train, split.unordered, vectors)
     chosen = _choose_item_models(run, recipe, evidence, report)
-    limit = affordable_items(
-        run.share("closed_forms"), fits=2 * len(chosen), limit=min(items, recipe.exact_items)
-    )
+    # Here and in the final teacher; a directed closed form costs three.
+    fits = 2 * (len(chosen) + (2 if chosen[TEXT_MODEL].settings["order"] else 0))
+    limit = affordable_items(run.share("closed_forms"), fits, min(items, recipe.exact_items))
     with report.task(
         f"Fitting item-item models on {min(limit, items):,} items", len(chosen)
     ) as advance:
@@ -186,26 +188,15 @@ def _choose(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     # On every validation user: the tuning sample is too small to tell two close peers apart.
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
 
-    sequences, as_sets = _sequences(split)
+    sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
+    starts = {SCRATCH: None, TRANSFER: base} if base else {SCRATCH: None}
     seconds = run.share("teacher")
-    base = _base(run, recipe)
-    starts = (SCRATCH, TRANSFER) if base else (SCRATCH,)
-    fitted = {}
-    for start in starts:
-        model = _new_model(run, recipe, vectors, length, start)
-        with report.task(f"Training the teacher's sequence model, {TITLES[start]}", 1.0) as advance:
-            trained = train(
-                model,
-                sequences,
-                split.validation,
-                recipe.sequence,
-                seed,
-                seconds and seconds / len(starts),
-                shuffle=as_sets,
-                progress=advance,
-            )
-        fitted[start] = model, trained
+    each = seconds and seconds / len(starts)
+    fitted = {
+        name: _train_sequence(run, recipe, split, vectors, length, start, each, None, report)
+        for name, start in starts.items()
+    }
     tuning = split.validation.sample(recipe.fusion_users, seed)
     verdict = guard({start: model for start, (model, _) in fitted.items()}, tuning, seed)
     model, trained = fitted[verdict.used]
@@ -303,10 +294,15 @@ def _save(
 
 
 def _refit(
-    run: Run, recipe: TeacherRecipe, facts: dict[str, Any], folder: Path, report: Report
+    run: Run,
+    recipe: TeacherRecipe,
+    base: BaseTeacher | None,
+    facts: dict[str, Any],
+    folder: Path,
+    report: Report,
 ) -> dict[str, Any]:
     """The chosen settings fitted on every interaction, for the bundle that ships."""
-    split, vectors, seed = everything(run.dataset), _load_vectors(run), run.settings.seed
+    split, vectors = everything(run.dataset), _load_vectors(run)
     evidence = Evidence.of(split.train, split.unordered, vectors)
     models = {}
     with report.task("Fitting item-item models on every interaction", 2) as advance:
@@ -316,20 +312,18 @@ def _refit(
                 settings, evidence, facts["exact_items"], through_text=kind == TEXT_MODEL
             )
             advance(len(models))
-    sequences, as_sets = _sequences(split)
-    model = _new_model(run, recipe, vectors, facts["length"], facts["transfer"]["used"])
-    with report.task("Training the sequence model on every interaction", 1.0) as advance:
-        trained = train(
-            model,
-            sequences,
-            split.validation,
-            recipe.sequence,
-            seed,
-            run.share("final_teacher"),
-            epochs=facts["epochs"],
-            shuffle=as_sets,
-            progress=advance,
-        )
+    model, trained = _train_sequence(
+        run,
+        recipe,
+        split,
+        vectors,
+        facts["length"],
+        base if facts["transfer"]["used"] == TRANSFER else None,
+        run.share("final_teacher"),
+        facts["epochs"],
+        report,
+    )
+    sequences, _ = readable(split.train, split.unordered)
     _save(
         folder,
         vectors,

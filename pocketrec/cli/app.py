@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from pocketrec import __version__
-from pocketrec.cli import build, datasets, demo, evaluate, launch, serve
+from pocketrec.cli import build, datasets, demo, evaluate, launch, serve, sources
 
 app = typer.Typer(
     help="Train once with a language model across domains; ship a few megabytes; recommend offline.",
@@ -38,7 +38,8 @@ def options(
 app.command()(demo.demo)
 app.add_typer(datasets.app, name="data")
 app.command()(build.build)
-app.command()(build.pretrain)
+app.command()(sources.pretrain)
+app.command()(sources.adapt)
 app.command()(build.teach)
 app.command()(build.distill)
 app.command()(build.export)

@@ -45,29 +45,6 @@ def build(
     print(f"{run.folder / 'bundle'} ({size(run.folder / 'bundle')})")
 
 
-def pretrain(
-    sources: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Data folders, one a source domain.")
-    ],
-    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the base teacher goes.")],
-    minutes: Minutes = 120,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything that is drawn.")] = 0,
-    backbone: Annotated[
-        str, typer.Option(metavar="MODEL", help="The language model, as in a recipe.")
-    ] = "smollm2",
-    steps: Annotated[int, typer.Option(min=1, help="Most training steps.")] = 20_000,
-) -> None:
-    """Train a base teacher on many domains, for `base` in the recipe of a build.
-
-    To measure transfer to a domain, leave it out.
-    """
-    from pocketrec.cli.progress import RichReport
-    from pocketrec.cli.stages import pretrain_base
-
-    folders = [data_folder(str(source)) for source in sources]
-    pretrain_base(folders, out, minutes, seed, backbone, steps, RichReport())
-
-
 def teach(run: RunFolder) -> None:
     """Train the teacher of a run that `build` began."""
     _one_stage(run, "teacher")

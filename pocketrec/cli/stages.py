@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from pocketrec.run import Report, Run
 
@@ -24,20 +23,19 @@ def run_stages(run: Run, names: Iterable[str], report: Report) -> None:
         _load(name)(run, report)
 
 
-def pretrain_base(
-    sources: list[Path],
-    out: Path,
-    minutes: float,
-    seed: int,
-    backbone: str,
-    steps: int,
-    report: Report,
-) -> None:
-    """Train a base teacher (``teacher.sources.train_base``)."""
+def load_training(name: str) -> Any:
+    """The module that trains a base teacher ("base_training") or an adapter ("contrastive") on source domains."""
     _silence_libraries()
-    from teacher.sources import train_base
+    match name:
+        case "base_training":
+            from teacher import base_training
 
-    train_base(sources, out, minutes, seed, backbone, steps, report)
+            return base_training
+        case "contrastive":
+            from teacher import contrastive
+
+            return contrastive
+    raise ValueError(f"no training {name!r}")
 
 
 def _silence_libraries() -> None:

@@ -14,7 +14,7 @@ from teacher import backbone as module
 from teacher.adapter import save_adapter
 from teacher.backbone import Backbone, load_backbone
 from teacher.layers import LowerStates, Targets, UpperLayers, open_states
-from teacher.pairs import Source
+from teacher.sources import Source
 
 TEXTS = ["red cat", "blue dog red dog green", "dog", "unheard red blue cat", "green", "", "cat cat"]
 TOKENS = 6

@@ -15,17 +15,18 @@ import torch
 from safetensors.torch import load_file
 from tiny_data import Recorder, save_tiny_backbone, write_tiny_data
 
+from pocketrec.cli import main
 from pocketrec.errors import RunError, UsageError
 from teacher import adapter_training, backbone, domains
 from teacher.adapter_training import AdapterRecipe, candidates_of, pair_loss
 from teacher.backbone import load_backbone
-from teacher.contrastive import main, read_adapter_recipe, train_adapter
+from teacher.contrastive import read_adapter_recipe, train_adapter
 
 WITHOUT_BF16 = """
 import sys, torch
 from teacher import backbone, domains
 backbone.fastest_dtype = domains.fastest_dtype = lambda: torch.float32
-from teacher.contrastive import main
+from pocketrec.cli import main
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -67,8 +68,7 @@ def recipe_of(folder: Path, **settings: object) -> AdapterRecipe:
 
 def train(folder: Path, out: Path, **settings: object) -> Path:
     return train_adapter(
-        folder / "data",
-        ["a", "b"],
+        [folder / "data" / "a", folder / "data" / "b"],
         out,
         recipe_of(folder, **settings),
         seed=0,
@@ -155,7 +155,8 @@ def test_killed_and_resumed_ends_where_an_uninterrupted_run_does(
     folder: Path, tmp_path: Path
 ) -> None:
     whole = train(folder, tmp_path / "whole", steps=24)
-    arguments = (folder / "data", ["a", "b"], tmp_path / "cut", recipe_of(folder, steps=24), 0)
+    sources = [folder / "data" / "a", folder / "data" / "b"]
+    arguments = (sources, tmp_path / "cut", recipe_of(folder, steps=24), 0)
     for steps in (7, 19):  # from checkpoint 4, then from checkpoint 20: past the first log line
         with pytest.raises(KilledError):
             train_adapter(*arguments, None, Killer(steps), folder / "states", 4)
@@ -183,8 +184,7 @@ def test_the_time_budget_sets_the_schedule(
     )
     time = iter(range(1000))
     train_adapter(
-        folder / "data",
-        ["a"],
+        [folder / "data" / "a"],
         tmp_path,
         recipe_of(folder, steps=500),
         0,
@@ -202,7 +202,8 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None
     recipe.write_text(
         "".join(f"{name} = {json.dumps(value)}\n" for name, value in settings.items())
     )
-    arguments = ["--data-root", str(folder / "data"), "--domains", "a,b", "--recipe", str(recipe)]
+    sources = [str(folder / "data" / name) for name in "ab"]
+    arguments = ["adapt", *sources, "--recipe", str(recipe)]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -241,10 +242,10 @@ def test_two_processes_learn_what_one_does(folder: Path, tmp_path: Path) -> None
 def test_calls_that_are_wrong(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--data-root", str(folder / "data"), "--out", str(tmp_path / "run"), "--domains"]
-    assert main([*arguments, "a,a"]) == 2
-    assert "expected each name once" in capsys.readouterr().err
-    assert main([*arguments, "a,never"]) == 1
+    a, out = str(folder / "data" / "a"), str(tmp_path / "run")
+    assert main(["adapt", a, a, "--out", out]) == 2
+    assert "expected each domain once" in capsys.readouterr().err
+    assert main(["adapt", a, str(folder / "never"), "--out", out]) == 1
     assert "never: expected a data folder" in capsys.readouterr().err
     recipe = tmp_path / "recipe.toml"
     for text, message in (

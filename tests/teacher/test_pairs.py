@@ -1,15 +1,13 @@
-"""Source domains: what of a data set is read, which pairs are drawn, and which items may stand against each other."""
-
-from pathlib import Path
+"""Pairs: which are drawn, and which items may stand against each other."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny_data import ITEMS, tiny_histories, write_tiny_data
 
-from pocketrec.errors import DataError, UsageError
-from teacher.pairs import Batches, PairSampler, Source, load_sources
+from pocketrec.errors import DataError
+from teacher.pairs import Batches, PairSampler
+from teacher.sources import Source
 
 
 def source_of(
@@ -29,48 +27,6 @@ def source_of(
 def drawn(source: Source, count: int = 4000, **settings: float) -> np.ndarray:
     sampler = PairSampler(source, **settings)  # type: ignore[arg-type]
     return sampler.draw(count, np.random.default_rng(0))
-
-
-def test_nobodys_last_two_choices_are_read(tmp_path: Path) -> None:
-    write_tiny_data(tmp_path / "a")
-    (source,) = load_sources(tmp_path, ["a"])
-    train = [history[:-2] for history in tiny_histories()]
-    assert [source.items[s].tolist() for s in source.sequences] == train
-    assert source.items.tolist() == sorted({item for history in train for item in history})
-    assert len(source.texts) == len(source.items) <= ITEMS
-    assert source.texts[0].startswith("The Cold Witness (1990) by Author 0. Mystery")
-    assert source.interactions == sum(map(len, train))
-
-
-def test_the_most_chosen_items_alone(tmp_path: Path) -> None:
-    write_tiny_data(tmp_path / "a")
-    (source,) = load_sources(tmp_path, ["a"], most=30)
-    counts = np.bincount([i for h in tiny_histories() for i in h[:-2]], minlength=ITEMS)
-    assert len(source.items) == 30
-    assert counts[source.items].min() >= np.sort(counts)[-30]
-    assert max(s.max() for s in source.sequences if len(s)) == 29
-
-
-def test_names_that_do_not_serve(tmp_path: Path) -> None:
-    write_tiny_data(tmp_path / "a")
-    with pytest.raises(DataError, match=r"b: expected a data folder, found no such .* holds a$"):
-        load_sources(tmp_path, ["a", "b"])
-    with pytest.raises(DataError, match="holds none"):
-        load_sources(tmp_path / "absent", ["a"])
-    with pytest.raises(UsageError, match="expected each name once, found 'a' again"):
-        load_sources(tmp_path, ["a", "a"])
-    with pytest.raises(UsageError, match="expected at least one name"):
-        load_sources(tmp_path, [])
-
-
-def test_restricted_to_some_items() -> None:
-    source = source_of([[0, 1, 2, 3], [3, 0], [1]], unordered=[2, 0, 1])
-    kept = source.restrict(np.array([0, 3, 99]))
-    assert kept.items.tolist() == [0, 3]
-    assert kept.texts == ["text 0", "text 3"]
-    assert [s.tolist() for s in kept.sequences] == [[0, 1], [1, 0], []]
-    assert kept.unordered.tolist() == [1, 0, 0]
-    assert source.restrict(np.arange(4)) is source
 
 
 def test_ordered_pairs_are_near_and_sets_pair_freely() -> None:

@@ -9,16 +9,18 @@ import pytest
 import torch
 from tiny_data import Recorder, save_tiny_backbone, tiny_histories, unit_rows, write_tiny_data
 
-from pocketrec.errors import RunError, UsageError
+from pocketrec.errors import DataError, UsageError
 from pocketrec.run import Run
 from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 from teacher import stage
+from teacher.adapter_training import AdapterRecipe
 from teacher.base import BaseTeacher
+from teacher.base_training import train_base
+from teacher.contrastive import train_adapter
 from teacher.pretraining import Domain, Sampler, pretrain
 from teacher.recipe import PretrainingRecipe, SequenceRecipe
 from teacher.sequence import SequenceModel
-from teacher.sources import train_base
 from teacher.transfer import SCRATCH, TRANSFER, guard
 from teacher.whitening import fit_whitening
 
@@ -67,12 +69,7 @@ def test_sets_are_shown_in_a_new_order_each_round() -> None:
 def test_what_sources_teach_serves_a_catalogue_that_was_never_seen() -> None:
     """Three circles of other sizes in one plane: the step in the third is known from the first two."""
     recipe = PretrainingRecipe(steps=150, domains=2, contrast=0.0, sequence=SMALL)
-    losses: list[float] = []
-    base = BaseTeacher.of(
-        pretrain(DOMAINS, recipe, seed=0, progress=lambda done, loss: losses.append(loss)),
-        {"recipe": recipe.model_dump(mode="json"), "fingerprint": "f"},
-    )
-    assert losses[-1] < 0.7 * losses[0]
+    base = BaseTeacher.of(pretrain(DOMAINS, recipe, seed=0), {})
     walks = circle(15, 40, 3)
     cases = Cases(np.arange(40), [w[:-1] for w in walks], np.array([w[-1] for w in walks]))
     torch.manual_seed(1)
@@ -116,17 +113,25 @@ def test_the_rotation_goes_into_the_projection() -> None:
     assert torch.equal(target.position, shared.position[:6])
 
 
+def test_places_beyond_those_of_the_sources_are_read_like_the_last() -> None:
+    base = BaseTeacher.of(SequenceModel(unit_rows((4, WIDTH)), 3, SMALL), {})
+    longer = SequenceModel(unit_rows((4, WIDTH)), 6, SMALL)
+    base.start(longer, np.eye(WIDTH, dtype=np.float32))
+    assert torch.equal(longer.position[:4], base.state["position"])
+    assert torch.equal(longer.position[4:], base.state["position"][-1:].expand(3, -1))
+
+
 def test_saved_and_loaded(tmp_path: Path) -> None:
     base = BaseTeacher.of(SequenceModel(unit_rows((4, 3)), 5, SMALL), {"seed": 1})
     base.save(tmp_path)
     again = BaseTeacher.load(tmp_path)
     assert again.facts == base.facts
-    assert again.state.keys() == base.state.keys()
+    assert again.sha == base.sha
     assert "vectors" not in again.state
-    assert all(torch.equal(again.state[name], base.state[name]) for name in base.state)
-    (tmp_path / "sequence.safetensors").write_bytes(b"no")
-    with pytest.raises(RunError, match="expected a base teacher"):
-        BaseTeacher.load(tmp_path)
+    (tmp_path / "base.safetensors").write_bytes(b"no")
+    for folder in (tmp_path, tmp_path / "never"):
+        with pytest.raises(UsageError, match="expected a base teacher, found"):
+            BaseTeacher.load(folder)
 
 
 RECIPE = """[teacher]
@@ -150,6 +155,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("POCKETREC_CACHE", str(folder / "cache"))
         train_base(sources[:2], folder / "base", 5, 0, str(folder / "backbone"), 20, Recorder())
         yield folder
+
+
+def test_a_source_without_pairs_is_named(folder: Path, tmp_path: Path) -> None:
+    source = tmp_path / "thin"
+    source.mkdir()
+    (source / "items.csv").write_text("item_id,title\na,A\nb,B\nc,C\n")
+    (source / "interactions.csv").write_text("user_id,item_id,position\nu,a,1\nu,b,2\nu,c,3\n")
+    arguments = (tmp_path / "out", 1, 0, str(folder / "backbone"), 1, Recorder())
+    with pytest.raises(DataError, match="thin: expected a user with two training choices"):
+        train_base([source], *arguments)
+    assert not (tmp_path / "out").exists()
 
 
 def open_run(folder: Path, dimensions: int) -> Run:
@@ -177,6 +193,27 @@ def test_a_build_compares_transfer_with_scratch(folder: Path) -> None:
     assert "against scratch" in report.lines[1]
 
 
+def test_an_adapter_reads_the_texts_of_a_build(folder: Path) -> None:
+    data = [folder / "a", folder / "b"]
+    settings = AdapterRecipe(
+        backbone=str(folder / "backbone"),
+        layer=2,
+        first_layer=1,
+        targets="all-linear",
+        steps=2,
+        pairs=8,
+    )
+    adapter = train_adapter(data, folder / "adapt", settings, 0, None, Recorder())
+    recipe = folder / "adapted.toml"
+    text = RECIPE.format(backbone=folder / "backbone", base=folder / "base", dimensions=128)
+    recipe.write_text(text.replace("[teacher]", f'[teacher]\nlayer = 2\nadapter = "{adapter}"', 1))
+    run = Run.open(folder / "adapted", folder / "c", recipe=recipe)
+    # The base teacher knows the language model without the adapter.
+    with pytest.raises(UsageError, match="base: .* with language model .*/adapter-"):
+        stage.run(run, Recorder())
+    assert "/adapter-" in run.facts("teacher/vectors")["backbone_fingerprint"]
+
+
 def test_a_base_of_another_shape_is_refused(folder: Path) -> None:
-    with pytest.raises(UsageError, match="base: expected one for .* with 64 dimensions"):
+    with pytest.raises(UsageError, match="base: .* with dimensions 64, found 128"):
         stage.run(open_run(folder, 64), Recorder())

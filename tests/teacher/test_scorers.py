@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
+from pocketrec.catalogue import Item
+from pocketrec.rules import Rules
 from teacher.evidence import Evidence
 from teacher.fusion import Fused
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import SequenceRecipe
+from teacher.rules import RuledScorer
 from teacher.scorers import (
     ItemItem,
     Popularity,
@@ -70,6 +73,19 @@ def sequence() -> SequenceScorer:
     return SequenceScorer(SequenceModel(VECTORS, 10, recipe))
 
 
+RULES = Rules.parse(
+    """
+[[boost]]
+item_id = ["3", "9"]
+by = 1.5
+[[exclude]]
+item_id = "5"
+[[quota]]
+item_id = ["1", "2", "8"]
+most = 1
+"""
+).bind([Item(str(index), "title") for index in range(ITEMS)])
+
 SCORERS: dict[str, Callable[[], Scorer]] = {
     "popularity": lambda: Popularity(interaction_counts(TRAIN, ITEMS)),
     "ItemKNN": lambda: whole(item_knn(interactions(), 10, 5.0)),
@@ -78,6 +94,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "head and tail": headed,
     "sequence": sequence,
     "fused": lambda: Fused(sequence(), headed(), 0.6),
+    "with rules": lambda: RuledScorer(headed(), RULES),
 }
 
 

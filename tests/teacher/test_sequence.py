@@ -18,7 +18,7 @@ from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 from teacher import sequence as module
 from teacher.recipe import SequenceRecipe
-from teacher.sequence import SequenceModel, SequenceScorer, train
+from teacher.sequence import SequenceModel, SequenceScorer, readable, train
 
 ITEMS = 24
 LENGTH = 8
@@ -344,3 +344,19 @@ def test_histories_of_one_item_train_nothing_and_break_nothing() -> None:
     assert torch.equal(weights(m), before)
     train(m, [*single, np.array([1, 2])], NOBODY, SMALL, seed=0, epochs=2)
     assert torch.isfinite(weights(m)).all()
+
+
+def rows(*histories: list[int]) -> list[Indices]:
+    return [np.array(history, dtype=np.int64) for history in histories]
+
+
+def test_the_sequence_model_reads_what_has_an_order() -> None:
+    read, as_sets = readable(rows([5, 6, 7], [1, 2], [], [3]), np.array([1, 2, 0, 0]))
+    assert [row.tolist() for row in read] == [[6, 7], [3]]
+    assert not as_sets
+
+
+def test_without_any_order_it_reads_sets() -> None:
+    read, as_sets = readable(rows([5, 6, 7], [1, 2], []), np.array([3, 2, 0]))
+    assert [row.tolist() for row in read] == [[5, 6, 7], [1, 2]]
+    assert as_sets

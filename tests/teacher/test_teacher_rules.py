@@ -1,4 +1,4 @@
-"""The rules over a scorer: finite, in the order of the lists, and the same contract as every scorer keeps."""
+"""The rules over a scorer: finite, in the order of the lists of a device."""
 
 import numpy as np
 import pytest
@@ -54,23 +54,6 @@ def test_rules_are_bound_in_the_order_of_the_data_set(dataset, rules):
     assert np.flatnonzero(rules.boosts).tolist() == chess
     with pytest.raises(UsageError, match="did you mean 'mystery'"):
         bind(Rules.parse('[[exclude]]\ncategory = "Mistery"'), dataset)
-
-
-def test_it_is_a_scorer_like_any_other(scorer, rules):
-    ruled = RuledScorer(scorer, rules)
-    given = [h.copy() for h in HISTORIES]
-    scores = ruled.scores(HISTORIES)
-    assert ruled.name == "EASE with rules"
-    assert scores.shape == (len(HISTORIES), 120)
-    assert scores.dtype == np.float32
-    assert np.isfinite(scores).all()
-    for row, alone in zip(scores, HISTORIES, strict=True):
-        np.testing.assert_allclose(ruled.scores([alone])[0], row, rtol=1e-4, atol=1e-5)
-    before = scores.copy()
-    scores[:] = -1
-    assert np.array_equal(ruled.scores(HISTORIES), before)
-    assert all(np.array_equal(a, b) for a, b in zip(given, HISTORIES, strict=True))
-    assert ruled.scores([]).shape == (0, 120)
 
 
 def test_its_best_are_the_list_of_a_device(scorer, rules):

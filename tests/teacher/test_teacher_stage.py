@@ -12,7 +12,6 @@ from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Run
-from pocketrec.splits import Cases, Split
 from teacher import stage
 from teacher.scorers import Popularity, interaction_counts
 
@@ -165,21 +164,3 @@ def test_a_recipe_that_cannot_be(
     monkeypatch.setattr(run, "table", lambda name: table)
     with pytest.raises(UsageError, match=message):
         stage.run(run, Recorder())
-
-
-def split(train: list[list[int]], unordered: list[int]) -> Split:
-    nothing = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
-    rows = [np.array(row, dtype=np.int64) for row in train]
-    return Split("any", rows, np.array(unordered), nothing, nothing)
-
-
-def test_the_sequence_model_reads_what_has_an_order() -> None:
-    read, as_sets = stage._sequences(split([[5, 6, 7], [1, 2], [], [3]], [1, 2, 0, 0]))
-    assert [row.tolist() for row in read] == [[6, 7], [3]]
-    assert not as_sets
-
-
-def test_without_any_order_it_reads_sets() -> None:
-    read, as_sets = stage._sequences(split([[5, 6, 7], [1, 2], []], [3, 2, 0]))
-    assert [row.tolist() for row in read] == [[5, 6, 7], [1, 2]]
-    assert as_sets
