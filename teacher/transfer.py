@@ -29,7 +29,7 @@ class Verdict:
         if self.difference is None:
             return "no transfer: no base teacher given"
         gain, low, high = self.difference
-        said = "used" if self.used == TRANSFER else "not used, it does not help here"
+        said = "used" if self.used == TRANSFER else "not used, no gain beyond chance"
         return f"transfer {said}: validation NDCG@10 {gain:+.4f} ({low:+.4f} to {high:+.4f}) against scratch"
 
     def as_dict(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def test_what_sources_teach_serves_a_catalogue_that_was_never_seen() -> None:
     # The other way round it does not help, and is not used.
     verdict = guard({SCRATCH: transfer, TRANSFER: scratch}, cases, seed=0)
     assert verdict.used == SCRATCH
-    assert "not used, it does not help here" in verdict.describe()
+    assert "not used, no gain beyond chance" in verdict.describe()
 
 
 def test_equal_models_are_told_apart_by_nothing() -> None:
