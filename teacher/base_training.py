@@ -7,15 +7,16 @@ import numpy as np
 from pocketrec.errors import DataError
 from pocketrec.files import cache_folder
 from pocketrec.run import Report
+from teacher.adapted import load_adapted
 from teacher.backbone import Backbone, load_backbone
-from teacher.base import BaseTeacher
+from teacher.base import ADAPTER, BaseTeacher
 from teacher.encode import encode_items
 from teacher.pretraining import Domain, pretrain
 from teacher.recipe import PretrainingRecipe
 from teacher.scorers import interaction_counts
 from teacher.sequence import readable
 from teacher.sources import Source, load_sources
-from teacher.whitening import fit_whitening
+from teacher.whitening import fit_readings
 
 ENCODING_SHARE = 0.5
 """Most of the time budget that reading the texts may take."""
@@ -32,6 +33,8 @@ def train_base(
 ) -> None:
     """Read the source domains, train one sequence model on all of them, write the base teacher to ``out``.
 
+    An adapter in ``out`` (``train_adapter`` writes it there) reads the texts, beside the language model as it was.
+
     Args:
         steps: most training steps; the recipe's when None.
 
@@ -41,7 +44,8 @@ def train_base(
     """
     recipe = PretrainingRecipe() if steps is None else PretrainingRecipe(steps=steps)
     sources = load_sources(folders, recipe.items)
-    model = load_backbone(backbone)
+    adapter = out / ADAPTER
+    model = load_adapted(backbone, None, adapter) if adapter.is_dir() else load_backbone(backbone)
     seconds = minutes * 60
     each = seconds * ENCODING_SHARE / len(sources)
     domains = [_read_texts(source, model, recipe, each, report) for source in sources]
@@ -87,6 +91,8 @@ def _read_texts(
             np.argsort(-interaction_counts(sequences, len(source.texts)), kind="stable"),
             lambda done, total: advance(done),
         )
-    whitening = fit_whitening(encoded.vectors, recipe.dimensions, recipe.whitening)
+    whitening = fit_readings(
+        encoded.vectors, backbone.readings, recipe.dimensions, recipe.whitening
+    )
     vectors = whitening.apply(encoded.vectors) @ whitening.basis.T
     return Domain(source.name, vectors, sequences, as_sets)

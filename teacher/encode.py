@@ -202,7 +202,7 @@ class _Job:
             self.text_of[item] = first.setdefault(tuple(ids[item]), len(first))
         self.ids = [list(key) for key in first]
         self.items_of = np.bincount(self.text_of, minlength=len(self.ids))
-        self.vectors = np.zeros((len(self.ids), backbone.hidden_size), dtype=np.float32)
+        self.vectors = np.zeros((len(self.ids), backbone.width), dtype=np.float32)
         nothing = backbone.tokenize([""], _CUTS[0])[0]
         self.empty = np.array([i == nothing for i in self.ids], dtype=bool)
         self.done = self.empty.copy()

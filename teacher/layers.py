@@ -158,7 +158,7 @@ def _write_batch(
     rows = [torch.tensor(ids[text]) for text in batch]
     mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True).to(device)
     tokens = pad_sequence(rows, batch_first=True, padding_value=backbone.tokenizer.pad_token_id)
-    owner, attribute, blocks = _blocks(backbone)
+    owner, attribute, blocks = blocks_of(backbone)
     seen: list[Tensor] = []
 
     def keep(entering: Tensor) -> Tensor:
@@ -168,7 +168,7 @@ def _write_batch(
     # One layer more than is needed, because families differ in what a layer returns, not in what it is given first.
     setattr(owner, attribute, blocks[: first + 1])
     try:
-        with _entering(blocks[first], keep):
+        with entering_block(blocks[first], keep):
             backbone.model(input_ids=tokens.to(device), attention_mask=mask)
     finally:
         setattr(owner, attribute, blocks)
@@ -178,7 +178,8 @@ def _write_batch(
     return len(batch)
 
 
-def _blocks(backbone: Backbone) -> tuple[nn.Module, str, nn.ModuleList]:
+def blocks_of(backbone: Backbone) -> tuple[nn.Module, str, nn.ModuleList]:
+    """The layers of a backbone: the module that owns them, its attribute, and they themselves."""
     for owner in backbone.model.modules():
         for attribute, child in owner.named_children():
             if isinstance(child, nn.ModuleList) and len(child) and child[-1] is backbone.block:
@@ -187,7 +188,7 @@ def _blocks(backbone: Backbone) -> tuple[nn.Module, str, nn.ModuleList]:
 
 
 @contextmanager
-def _entering(block: nn.Module, look: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def entering_block(block: nn.Module, look: Callable[[Tensor], Tensor]) -> Iterator[None]:
     """While open, ``look`` sees the hidden states that enter ``block`` and says what enters in their place."""
 
     def hook(_: nn.Module, args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -198,6 +199,32 @@ def _entering(block: nn.Module, look: Callable[[Tensor], Tensor]) -> Iterator[No
         yield
     finally:
         handle.remove()
+
+
+def run_upper(
+    model: nn.Module,
+    first: nn.Module,
+    last: nn.Module,
+    entering: Tensor,
+    mask: Tensor,
+    final: bool,
+) -> Tensor:
+    """What leaves ``last`` when ``entering`` [B, T, h] enters ``first``, the first layer that ``model`` still has.
+
+    The model's own forward pass runs, over placeholder tokens. ``final`` reads after the model's last norm.
+    """
+    seen: list[Tensor] = []
+    hook = last.register_forward_hook(
+        lambda _block, _inputs, output: seen.append(
+            output[0] if isinstance(output, tuple) else output
+        )
+    )
+    try:
+        with entering_block(first, lambda _: entering):
+            output = model(input_ids=torch.zeros_like(mask), attention_mask=mask)
+    finally:
+        hook.remove()
+    return output.last_hidden_state if final else seen[0]
 
 
 class UpperLayers(nn.Module):
@@ -219,7 +246,7 @@ class UpperLayers(nn.Module):
         self, backbone: Backbone, first: int, rank: int, alpha: int, targets: Targets
     ) -> None:
         super().__init__()
-        owner, attribute, blocks = _blocks(backbone)
+        owner, attribute, blocks = blocks_of(backbone)
         names = _target_names(backbone, list(blocks[first:]), targets)
         self.config = LoraConfig(
             r=rank,
@@ -263,18 +290,9 @@ class UpperLayers(nn.Module):
         width = entering.shape[1]
         lengths = torch.tensor([len(row) for row in rows], device=entering.device)
         mask = (torch.arange(width, device=entering.device) < lengths[:, None]).long()
-        seen: list[Tensor] = []
-        hook = self.last_block.register_forward_hook(
-            lambda _block, _inputs, output: seen.append(
-                output[0] if isinstance(output, tuple) else output
-            )
+        leaving = run_upper(
+            self.model, self.first_block, self.last_block, entering, mask, self.final
         )
-        try:
-            with _entering(self.first_block, lambda _: entering):
-                output = self.model(input_ids=torch.zeros_like(mask), attention_mask=mask)
-        finally:
-            hook.remove()
-        leaving = output.last_hidden_state if self.final else seen[0]
         return mean_state(leaving, mask, self.skip_first)
 
     @torch.no_grad()

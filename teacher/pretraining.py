@@ -14,6 +14,7 @@ from torch.nn import functional
 from pocketrec.schedule import warmup_cosine
 from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Indices
+from teacher.device import best_device
 from teacher.recipe import PretrainingRecipe
 from teacher.sequence import SequenceModel
 
@@ -84,6 +85,8 @@ def pretrain(
         window_length(every, recipe.sequence.longest),
         recipe.sequence,
     ).train()
+    device = best_device()
+    model.to(device)
     places = recipe.sequence.batch_places // recipe.domains
     samplers = [
         Sampler(domain, int(start), model.length, places, seed + n)
@@ -110,7 +113,7 @@ def pretrain(
         )
         loss = _step_loss(
             model,
-            [torch.from_numpy(samplers[d].draw()) for d in drawn],
+            [torch.from_numpy(samplers[d].draw()).to(device) for d in drawn],
             [(int(starts[d]), int(sizes[d])) for d in drawn],
             recipe,
         )
@@ -119,7 +122,7 @@ def pretrain(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
         progress(share)
-    return model.eval()
+    return model.eval().cpu()
 
 
 def _step_loss(
@@ -130,7 +133,8 @@ def _step_loss(
 ) -> Tensor:
     """Next-item cross-entropy of each domain's windows, averaged, and the contrast of history halves."""
     count = recipe.sequence.negatives // len(batches)
-    negatives = [start + torch.randint(size, (count,)) for start, size in ranges]
+    device = batches[0].device
+    negatives = [start + torch.randint(size, (count,), device=device) for start, size in ranges]
     wide = max(batch.shape[1] for batch in batches)
     cut = torch.cat([functional.pad(b, (0, wide - b.shape[1]), value=PAD) for b in batches])
     rows, place = torch.unique(
@@ -145,20 +149,19 @@ def _step_loss(
     predicted[:, 0] = False
     states = model(local[:, :-1], items)
     users, targets = states[predicted] * model.temperature, local[predicted]
-    owner = torch.repeat_interleave(
-        torch.arange(len(batches)), torch.tensor([len(b) for b in batches])
-    )
+    numbers = torch.arange(len(batches), device=device)
+    owner = numbers.repeat_interleave(torch.tensor([len(b) for b in batches], device=device))
     domain = owner[:, None].expand_as(local)[predicted]
     logits = users @ items[drawn].T
     # A domain's own negatives stand for all of its items, the others for themselves alone.
-    of = torch.arange(len(batches)).repeat_interleave(count)
-    scale = torch.tensor([math.log(max(size / count, 1.0)) for _, size in ranges])
+    of = numbers.repeat_interleave(count)
+    scale = torch.tensor([math.log(max(size / count, 1.0)) for _, size in ranges], device=device)
     logits = logits + torch.where(of[None, :] == domain[:, None], scale[domain][:, None], 0.0)
     logits = logits.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
     own = (users * items[targets]).sum(dim=-1, keepdim=True)
     per_place = functional.cross_entropy(
         torch.cat([own, logits], dim=1),
-        torch.zeros(len(targets), dtype=torch.int64),
+        torch.zeros_like(targets),
         reduction="none",
     )
     counts = torch.bincount(domain, minlength=len(batches)).clamp(min=1)
@@ -174,16 +177,16 @@ def _contrast(model: SequenceModel, local: Tensor, items: Tensor) -> Tensor:
     if known.sum() < 2:
         return items.new_zeros(())
     histories = local[known]
-    side = torch.rand(histories.shape) < 0.5
+    side = torch.rand(histories.shape, device=histories.device) < 0.5
     halves = []
     for kept in (side, ~side):
         kept = kept & (histories != PAD)
         order = torch.argsort((~kept).to(torch.int8), dim=1, stable=True)
         half = torch.where(kept, histories, PAD).gather(1, order)
         read = kept.sum(dim=1)
-        halves.append(model(half, items)[torch.arange(len(half)), read])
+        halves.append(model(half, items)[torch.arange(len(half), device=read.device), read])
     similarity = halves[0] @ halves[1].T * model.temperature
-    wanted = torch.arange(len(similarity))
+    wanted = torch.arange(len(similarity), device=similarity.device)
     return (
         functional.cross_entropy(similarity, wanted)
         + functional.cross_entropy(similarity.T, wanted)

@@ -73,8 +73,6 @@ class TeacherRecipe(Strict):
     """The language model: "smollm2", a folder in Hugging Face format, or a hub id."""
     layer: PositiveInt | None = None
     """Hidden layer to pool; the family's default when not given."""
-    adapter: str | None = None
-    """Folder of an adapter (written by ``pocketrec adapt``) to add to the language model."""
     max_tokens: PositiveInt = 96
     dimensions: PositiveInt = 256
     """Dimensions of the whitened item vectors."""
@@ -90,6 +88,8 @@ class TeacherRecipe(Strict):
     decays: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
     exact_items: PositiveInt = 16000
     """Most items that closed forms invert exactly; the least chosen beyond it get imputed columns."""
+    local_width: PositiveInt = 200
+    """Entries in a column of the item-item models beyond ``exact_items``."""
     tune_items: PositiveInt = 4000
     """Item-item settings are chosen on this many of the most chosen items."""
     tune_users: PositiveInt = 3000
@@ -97,6 +97,7 @@ class TeacherRecipe(Strict):
     """Validation users on whom scorers are fused: from a few thousand the weight is chosen by chance."""
     neighbours: PositiveInt = 200
     """Entries in the neighbour table that is handed to the student, on average over the items."""
-    base: str | None = None
-    """Folder of a base teacher (written by ``pocketrec pretrain``) to transfer from."""
+    base: str = "auto"
+    """Folder of a base teacher to transfer from (an ``adapter``, a ``base.safetensors``, or both, as ``pocketrec adapt``
+    and ``pocketrec pretrain`` write them); "none"; or "auto", the released one where it is of this language model."""
     sequence: SequenceRecipe = SequenceRecipe()

@@ -16,6 +16,7 @@ from pocketrec.evaluation import rank_targets
 from pocketrec.schedule import warmup_cosine
 from pocketrec.sequences import PAD, batches, windows
 from pocketrec.splits import Cases, Indices
+from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
 
 
@@ -74,7 +75,7 @@ class SequenceModel(nn.Module):
         embedded = items[histories.clamp(min=0)] * math.sqrt(d)
         start = (self.start * math.sqrt(d)).expand(len(histories), 1, d)
         x = torch.cat([start, embedded], dim=1) + self.position[: histories.shape[1] + 1]
-        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1])
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], device=x.device)
         x = self.layers(self.input_norm(x), mask=mask, is_causal=True)
         return functional.normalize(self.output_norm(x), dim=-1)
 
@@ -121,6 +122,8 @@ def train(
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
+    device = best_device()
+    model.to(device)
     optimiser = torch.optim.AdamW(
         model.parameters(),
         lr=recipe.learning_rate,
@@ -144,7 +147,7 @@ def train(
             progress(share)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * warmup_cosine(share)
-            loss = _loss(model, torch.from_numpy(cut[rows]), recipe.negatives)
+            loss = _loss(model, torch.from_numpy(cut[rows]).to(device), recipe.negatives)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -164,7 +167,7 @@ def train(
                 break
     if best_state is not None:
         model.load_state_dict(best_state)
-    model.eval()
+    model.eval().cpu()
     return Trained(best, best_epoch or epoch, time.monotonic() - started)
 
 
@@ -183,39 +186,58 @@ def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:
     scaled = users * model.temperature
     if len(items) <= 4 * negatives:
         return functional.cross_entropy(scaled @ items.T, targets)
-    drawn = torch.randint(len(items), (negatives,))
+    drawn = torch.randint(len(items), (negatives,), device=items.device)
     own = (scaled * items[targets]).sum(dim=-1, keepdim=True)
     others = scaled @ items[drawn].T + math.log(len(items) / negatives)
     others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
-    return functional.cross_entropy(
-        torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)
-    )
+    return functional.cross_entropy(torch.cat([own, others], dim=1), torch.zeros_like(targets))
 
 
 class SequenceScorer:
-    """A trained sequence model as a scorer; item vectors are computed once."""
+    """Trained sequence models as one scorer, their logits added; item vectors are computed once.
+
+    Attributes:
+        items: item vectors of the models side by side, unit rows; float32 [N, D].
+    """
 
     name = "Sequence"
 
-    def __init__(self, model: SequenceModel) -> None:
-        self.model = model.eval()
+    def __init__(self, *models: SequenceModel) -> None:
+        self.models = [model.eval() for model in models]
         with torch.no_grad():
-            self.items = model.items()
+            self._items = [model.items() for model in models]
+        self._scale = math.sqrt(len(models))
+        self.items = torch.cat(self._items, dim=1) / self._scale
+
+    @property
+    def length(self) -> int:
+        """Most history items that are read."""
+        return self.models[0].length
 
     @torch.no_grad()
+    def states(self, histories: Tensor) -> Tensor:
+        """User vectors with the temperature folded in, after 0, 1, ... L items; float32 [B, L + 1, D].
+
+        Args:
+            histories: int64 [B, L], right-padded with -1.
+        """
+        read = [
+            model(histories, items) * model.temperature * self._scale
+            for model, items in zip(self.models, self._items, strict=True)
+        ]
+        return torch.cat(read, dim=2)
+
     def users(self, histories: list[Indices]) -> Tensor:
-        """User vectors with the temperature folded in; float32 [B, d]."""
-        last = [h[-self.model.length :] for h in histories]
+        """User vectors with the temperature folded in; float32 [B, D]."""
+        last = [h[-self.length :] for h in histories]
         padded = torch.full((len(last), max(1, *(len(h) for h in last))), PAD, dtype=torch.int64)
         for row, history in enumerate(last):
             padded[row, : len(history)] = torch.from_numpy(history)
-        states = self.model(padded, self.items)
-        read = torch.tensor([len(h) for h in last])
-        return states[torch.arange(len(last)), read] * self.model.temperature
+        states = self.states(padded.to(self.items.device))
+        return states[torch.arange(len(last)), torch.tensor([len(h) for h in last])]
 
-    @torch.no_grad()
     def logits(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
-        return (self.users(histories) @ self.items.T).numpy()
+        return (self.users(histories) @ self.items.T).cpu().numpy()
 
     def scores(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
         """Square roots of the softmax probabilities: their z-scores mix best with a linear model's; [B, N]."""

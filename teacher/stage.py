@@ -19,10 +19,12 @@ from pocketrec.files import cache_folder
 from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
-from pocketrec.splits import Indices, Split, everything
+from pocketrec.splits import Cases, Indices, Split, everything
+from teacher.adapted import load_adapted
 from teacher.adapter import adapter_sha
 from teacher.backbone import load_backbone
-from teacher.base import BaseTeacher
+from teacher.base import BaseTeacher, open_base
+from teacher.content import Content
 from teacher.encode import encode_items
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, validation_ndcg
@@ -30,13 +32,15 @@ from teacher.item_models import Chosen, Tuner, affordable_items, fit
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, interaction_counts
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
-from teacher.transfer import SCRATCH, TRANSFER, guard
-from teacher.whitening import Whitening, fit_whitening
+from teacher.transfer import Verdict, guard
+from teacher.whitening import Whitening, fit_readings
 
 Vectors = npt.NDArray[np.float32]
 
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
+SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "scratch and transfer"
+FROZEN, ADAPTED = "frozen reading", "adapted reading"
 
 
 def run(run: Run, report: Report) -> None:
@@ -52,16 +56,18 @@ def run(run: Run, report: Report) -> None:
         raise UsageError(f"recipe, table [teacher]: {_first(error)}") from error
     settings = recipe.model_dump(mode="json")
     # A wrong folder is told before the texts are read.
-    base = BaseTeacher.load(Path(recipe.base)) if recipe.base else None
-    adapter = adapter_sha(Path(recipe.adapter)) if recipe.adapter else None
+    adapter, base = open_base(recipe)
     encoding = {
         name: settings[name]
         for name in ("backbone", "layer", "max_tokens", "dimensions", "whitening")
     }
     if adapter:
-        encoding["adapter"] = adapter
+        encoding["adapter"] = adapter_sha(adapter)
     vectors = run.artefact(
-        "teacher/vectors", encoding, lambda folder: _encode(run, recipe, folder, report), report
+        "teacher/vectors",
+        encoding,
+        lambda folder: _encode(run, recipe, adapter, folder, report),
+        report,
     )
     if base:
         base.check(vectors["backbone_fingerprint"], recipe.sequence)
@@ -88,10 +94,15 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
 
 
-def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> dict[str, Any]:
+def _encode(
+    run: Run, recipe: TeacherRecipe, adapter: Path | None, folder: Path, report: Report
+) -> dict[str, Any]:
     texts = run.dataset.texts
-    adapter = Path(recipe.adapter) if recipe.adapter else None
-    backbone = load_backbone(recipe.backbone, recipe.layer, adapter)
+    backbone = (
+        load_adapted(recipe.backbone, recipe.layer, adapter)
+        if adapter
+        else load_backbone(recipe.backbone, recipe.layer)
+    )
     counts = interaction_counts(run.dataset.sequences, len(texts))
     with report.task(
         f"Reading {len(texts):,} item texts with {backbone.name}", len(texts)
@@ -105,7 +116,9 @@ def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
             np.argsort(-counts, kind="stable"),
             lambda done, total: advance(done),
         )
-    whitening = fit_whitening(encoded.vectors, recipe.dimensions, recipe.whitening)
+    whitening = fit_readings(
+        encoded.vectors, backbone.readings, recipe.dimensions, recipe.whitening
+    )
     whitening.save(folder / "whitening.safetensors")
     vectors = whitening.apply(encoded.vectors)
     np.save(folder / "vectors.npy", vectors)
@@ -118,9 +131,11 @@ def _encode(run: Run, recipe: TeacherRecipe, folder: Path, report: Report) -> di
     return {
         "backbone": backbone.name,
         "backbone_fingerprint": backbone.fingerprint,
+        "readings": backbone.readings,
         "encoded": read,
         "sha": _hash(vectors),
-        "summary": f"{read:,} of {len(texts):,} item texts read by {backbone.name}, {vectors.shape[1]} dimensions{rest}",
+        "summary": f"{read:,} of {len(texts):,} item texts read by {backbone.name}{' and an adapter' if adapter else ''}, "
+        f"{vectors.shape[1]} dimensions{rest}",
     }
 
 
@@ -128,9 +143,23 @@ def _hash(array: Vectors) -> str:
     return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
 
 
-def _load_vectors(run: Run) -> Vectors:
+def _load_vectors(run: Run, recipe: TeacherRecipe, reading: str = ADAPTED) -> Vectors:
+    """Item vectors float32 [N, d]; ``FROZEN`` leaves out what the adapter says."""
     vectors: Vectors = np.load(run.folder / "teacher/vectors/vectors.npy")
-    return vectors
+    if reading == ADAPTED or vectors.shape[1] == recipe.dimensions:
+        return vectors
+    frozen = vectors[:, : recipe.dimensions]
+    norms = np.linalg.norm(frozen, axis=1, keepdims=True)
+    return np.divide(frozen, norms, out=np.zeros_like(frozen), where=norms > 0)
+
+
+def _choose_reading(run: Run, recipe: TeacherRecipe, cases: Cases) -> Verdict:
+    """Whether the adapter helps to tell which texts people choose together, before anything else is learned."""
+    whole = _load_vectors(run, recipe)
+    ways = {FROZEN: Content(_load_vectors(run, recipe, FROZEN)).scores}
+    if whole.shape[1] > recipe.dimensions:
+        ways[ADAPTED] = Content(whole).scores
+    return guard(ways, FROZEN, cases, run.settings.seed)
 
 
 def _train_sequence(
@@ -149,7 +178,7 @@ def _train_sequence(
     model = SequenceModel(vectors, length, recipe.sequence)
     if base:
         whitening = Whitening.load(run.folder / "teacher/vectors/whitening.safetensors")
-        base.start(model, whitening.basis)
+        base.start(model, whitening.basis[:, : vectors.shape[1]])
     sequences, as_sets = readable(split.train, split.unordered)
     title = f"Training the sequence model from {'the base teacher' if base else 'scratch'}"
     with report.task(title, 1.0) as advance:
@@ -171,7 +200,10 @@ def _choose(
     run: Run, recipe: TeacherRecipe, base: BaseTeacher | None, folder: Path, report: Report
 ) -> dict[str, Any]:
     """Fit on the training part, choose everything on validation, read test once."""
-    split, vectors, seed = run.split, _load_vectors(run), run.settings.seed
+    split, seed = run.split, run.settings.seed
+    tuning = split.validation.sample(recipe.fusion_users, seed)
+    reading = _choose_reading(run, recipe, tuning)
+    vectors = _load_vectors(run, recipe, reading.used)
     items = len(vectors)
     evidence = Evidence.of(split.train, split.unordered, vectors)
     chosen = _choose_item_models(run, recipe, evidence, report)
@@ -197,10 +229,11 @@ def _choose(
         name: _train_sequence(run, recipe, split, vectors, length, start, each, None, report)
         for name, start in starts.items()
     }
-    tuning = split.validation.sample(recipe.fusion_users, seed)
-    verdict = guard({start: model for start, (model, _) in fitted.items()}, tuning, seed)
-    model, trained = fitted[verdict.used]
-    sequence = SequenceScorer(model)
+    scorers = {name: SequenceScorer(model) for name, (model, _) in fitted.items()}
+    if base:
+        scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
+    verdict = guard({n: scorer.logits for n, scorer in scorers.items()}, SCRATCH, tuning, seed)
+    sequence = scorers[verdict.used]
     weight, validation = choose_weight(sequence, models[TEXT_MODEL], tuning)
     fused = Fused(sequence, models[TEXT_MODEL], weight)
     popularity = Popularity(interaction_counts(split.train, items))
@@ -226,13 +259,14 @@ def _choose(
         },
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
         "exact_items": limit,
-        "length": model.length,
-        "epochs": trained.epochs,
+        "length": length,
+        "epochs": {name: trained.epochs for name, (_, trained) in fitted.items()},
+        "reading": reading.as_dict(),
         "transfer": verdict.as_dict(),
         "sequence_weight": weight,
         "validation_ndcg@10": validation,
         "summary": f"NDCG@10 {ndcg['teacher']:.4f}; best peer {ndcg['best_peer']:.4f}, {peer.describe()}"
-        + (f"; {verdict.describe()}" if base else ""),
+        + "".join(f"; {v.describe()}" for v in (reading, verdict) if v.differences),
     }
 
 
@@ -267,16 +301,11 @@ def _save(
     peer_model: ItemItem,
     neighbours: int,
 ) -> None:
-    cut = windows(sequences, sequence.model.length)
+    cut = windows(sequences, sequence.length)
     states = []
     for start in range(0, len(cut), 256):
         batch = torch.from_numpy(cut[start : start + 256])
-        with torch.no_grad():
-            users = (
-                sequence.model(batch[:, :-1], sequence.items)[batch != PAD]
-                * sequence.model.temperature
-            )
-        states.append(users.numpy().astype(np.float16))
+        states.append(sequence.states(batch[:, :-1])[batch != PAD].numpy().astype(np.float16))
     entries = neighbours * len(vectors)
     table, peer_table = text_model.table(entries), peer_model.table(entries)
     TeacherArtefact(
@@ -302,7 +331,8 @@ def _refit(
     report: Report,
 ) -> dict[str, Any]:
     """The chosen settings fitted on every interaction, for the bundle that ships."""
-    split, vectors = everything(run.dataset), _load_vectors(run)
+    split = everything(run.dataset)
+    vectors = _load_vectors(run, recipe, facts["reading"]["used"])
     evidence = Evidence.of(split.train, split.unordered, vectors)
     models = {}
     with report.task("Fitting item-item models on every interaction", 2) as advance:
@@ -312,28 +342,35 @@ def _refit(
                 settings, evidence, facts["exact_items"], through_text=kind == TEXT_MODEL
             )
             advance(len(models))
-    model, trained = _train_sequence(
-        run,
-        recipe,
-        split,
-        vectors,
-        facts["length"],
-        base if facts["transfer"]["used"] == TRANSFER else None,
-        run.share("final_teacher"),
-        facts["epochs"],
-        report,
-    )
+    used = facts["transfer"]["used"]
+    starts = [SCRATCH, TRANSFER] if used == BOTH else [used]
+    seconds = run.share("final_teacher")
+    fitted = [
+        _train_sequence(
+            run,
+            recipe,
+            split,
+            vectors,
+            facts["length"],
+            base if start == TRANSFER else None,
+            seconds and seconds / len(starts),
+            facts["epochs"][start],
+            report,
+        )
+        for start in starts
+    ]
     sequences, _ = readable(split.train, split.unordered)
     _save(
         folder,
         vectors,
-        SequenceScorer(model),
+        SequenceScorer(*(model for model, _ in fitted)),
         sequences,
         models[TEXT_MODEL],
         models["EASE"],
         recipe.neighbours,
     )
+    epochs = [trained.epochs for _, trained in fitted]
     return {
-        "epochs": trained.epochs,
-        "summary": f"the same on every interaction, {trained.epochs} epochs",
+        "epochs": epochs,
+        "summary": f"the same on every interaction, {' and '.join(map(str, epochs))} epochs",
     }

@@ -1,49 +1,68 @@
-"""Transfer to a target domain: one model from the base teacher's weights, one from scratch, and the guard between them."""
+"""The guard of transfer: what other domains taught is used where it helps on the target's validation users."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
-from pocketrec.splits import Cases
-from teacher.sequence import SequenceModel, SequenceScorer
+from pocketrec.splits import Cases, Indices
+from teacher.scorers import Scores
 
-SCRATCH, TRANSFER = "scratch", "transfer"
+Interval = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which start is used, and what validation said.
+    """Which of several ways is used, and what validation said.
 
     Attributes:
-        used: ``SCRATCH`` or ``TRANSFER``.
-        ndcg: validation NDCG@10 of each start.
-        difference: NDCG@10 of transfer less that of scratch with its paired 95 % interval; None without a base teacher.
+        used: its name.
+        without: the way that owes nothing to other domains.
+        ndcg: validation NDCG@10 of each way.
+        differences: NDCG@10 of each other way less that of ``without``, with its paired 95 % interval.
     """
 
     used: str
+    without: str
     ndcg: dict[str, float]
-    difference: tuple[float, float, float] | None = None
+    differences: dict[str, Interval]
 
     def describe(self) -> str:
-        if self.difference is None:
-            return "no transfer: no base teacher given"
-        gain, low, high = self.difference
-        said = "used" if self.used == TRANSFER else "not used, no gain beyond chance"
-        return f"transfer {said}: validation NDCG@10 {gain:+.4f} ({low:+.4f} to {high:+.4f}) against scratch"
+        if not self.differences:
+            return f"{self.used}: nothing to transfer from"
+        best = max(self.differences, key=lambda way: self.differences[way])
+        gain, low, high = self.differences[best if self.used == self.without else self.used]
+        said = (
+            f"{self.used}, {best} gives no gain beyond chance"
+            if self.used == self.without
+            else self.used
+        )
+        return f"{said}: validation NDCG@10 {gain:+.4f} ({low:+.4f} to {high:+.4f}) against {self.without}"
 
     def as_dict(self) -> dict[str, Any]:
         return {**asdict(self), "summary": self.describe()}
 
 
-def guard(models: dict[str, SequenceModel], cases: Cases, seed: int) -> Verdict:
-    """Use transfer where it helps on validation: by a paired bootstrap its gain over scratch is above zero."""
+def guard(
+    ways: dict[str, Callable[[list[Indices]], Scores]], without: str, cases: Cases, seed: int
+) -> Verdict:
+    """Use the best of the ways whose gain over ``without`` is above zero by a paired bootstrap, else ``without``.
+
+    Args:
+        ways: scores of histories, by name.
+    """
     found = {
-        start: metrics.ndcg_at(rank_targets(SequenceScorer(model).logits, cases), 10)
-        for start, model in models.items()
+        name: metrics.ndcg_at(rank_targets(scores, cases), 10) for name, scores in ways.items()
     }
-    ndcg = {start: float(values.mean()) for start, values in found.items()}
-    if TRANSFER not in found:
-        return Verdict(SCRATCH, ndcg)
-    difference = metrics.paired_bootstrap(found[TRANSFER], found[SCRATCH], seed)
-    return Verdict(TRANSFER if difference[1] > 0 else SCRATCH, ndcg, difference)
+    ndcg = {name: float(np.mean(values)) for name, values in found.items()}
+    differences = {
+        name: metrics.paired_bootstrap(values, found[without], seed)
+        for name, values in found.items()
+        if name != without
+    }
+    helping = [name for name, (_, low, _) in differences.items() if low > 0]
+    used = max(helping, key=lambda name: ndcg[name], default=without)
+    return Verdict(used, without, ndcg, differences)

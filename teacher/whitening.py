@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
+from scipy.linalg import block_diag
 
 from pocketrec.errors import RunError
 from pocketrec.files import atomic_write
@@ -30,10 +31,12 @@ class Whitening:
         mean: float32 [h].
         matrix: float32 [h, d], columns in falling order of eigenvalue; zero columns where the data has fewer
             directions than d.
+        spread: root mean square norm of the projections before they are made unit rows; 1 where not known.
     """
 
     mean: Floats
     matrix: Floats
+    spread: float = 1.0
 
     def apply(self, vectors: npt.ArrayLike) -> Floats:
         """Project ``vectors`` [n, h] to unit rows, float32 [n, d]; a vector equal to the mean gives zeros."""
@@ -69,6 +72,27 @@ class Whitening:
             raise RunError(
                 f"{path}: expected a saved whitening, found: {error}; fit it again"
             ) from error
+
+
+def fit_readings(
+    vectors: npt.ArrayLike, readings: int, dimensions: int = 256, power: float = HALF
+) -> Whitening:
+    """One whitening of vectors [N, readings * h] that hold several readings of each text side by side.
+
+    Each reading is whitened by itself (``fit_whitening``) to ``dimensions`` columns, and all weigh the same, so the
+    cosine of two results is about the mean of the readings' cosines.
+
+    Raises:
+        RunError: as ``fit_whitening``.
+    """
+    fitted = [
+        fit_whitening(part, dimensions, power)
+        for part in np.split(np.asarray(vectors), readings, axis=1)
+    ]
+    if readings == 1:
+        return fitted[0]
+    matrix = block_diag(*(one.matrix / max(one.spread, _ROUNDING) for one in fitted))
+    return Whitening(np.concatenate([one.mean for one in fitted]), matrix.astype(np.float32))
 
 
 def fit_whitening(
@@ -109,7 +133,8 @@ def fit_whitening(
     peaks = directions[np.abs(directions).argmax(0), np.arange(len(values))]
     matrix = np.zeros((rows.shape[1], dimensions), dtype=np.float32)
     matrix[:, : len(values)] = directions * np.sign(peaks) * values**-power
-    return Whitening(mean=mean.astype(np.float32), matrix=matrix)
+    spread = float(np.sqrt((values ** (1 - 2 * power)).sum()))
+    return Whitening(mean=mean.astype(np.float32), matrix=matrix, spread=spread)
 
 
 def _moments(

@@ -30,7 +30,9 @@ def pretrain(
         int | None, typer.Option(min=1, metavar="N", help="Most training steps.")
     ] = None,
 ) -> None:
-    """Train a base teacher on many domains, for `base` in a recipe.
+    """Train the sequence model of a base teacher on many domains, for `base` in a recipe.
+
+    FOLDER/adapter, which `adapt` writes, reads the texts too.
 
     To measure transfer to a domain, leave it out.
     """
@@ -64,7 +66,7 @@ def adapt(
         typer.Option(metavar="FOLDER", help="Where states of the frozen layers are kept."),
     ] = None,
 ) -> None:
-    """Train a LoRA adapter on many domains, for `adapter` in a recipe.
+    """Train the adapter of a base teacher (LoRA) on many domains, for `base` in a recipe.
 
     A killed run goes on from its last checkpoint.
     """

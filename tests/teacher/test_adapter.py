@@ -11,6 +11,7 @@ from tiny_models import FAMILIES, save_tiny_model
 
 from pocketrec.errors import RunError, UsageError
 from teacher import backbone as module
+from teacher.adapted import load_adapted
 from teacher.adapter import save_adapter
 from teacher.backbone import Backbone, load_backbone
 from teacher.layers import LowerStates, Targets, UpperLayers, open_states
@@ -171,31 +172,35 @@ def test_a_loaded_adapter_gives_the_vectors_it_was_trained_to_give(
     trained: tuple[Path, Path, torch.Tensor],
 ) -> None:
     folder, adapter, expected = trained
-    plain, adapted = load_backbone(str(folder), 3), load_backbone(str(folder), 3, adapter)
-    torch.testing.assert_close(whole(adapted), expected, atol=2e-3, rtol=2e-3)
-    assert not torch.allclose(whole(plain), expected, atol=0.05)
-    assert not any(p.requires_grad for p in adapted.model.parameters())
-    assert not any("lora" in name for name, _ in adapted.model.named_parameters())
+    plain, adapted = load_backbone(str(folder), 3), load_adapted(str(folder), 3, adapter)
+    frozen, taught = whole(adapted).chunk(2, dim=1)
+    torch.testing.assert_close(taught, expected, atol=2e-3, rtol=2e-3)
+    torch.testing.assert_close(frozen, whole(plain), atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(frozen, expected, atol=0.05)
+    assert adapted.first == 1
+    assert adapted.width == 2 * plain.width
+    assert not any(p.requires_grad for p in adapted.upper.parameters())
+    assert not any("lora" in name for name, _ in adapted.upper.named_parameters())
 
 
 def test_the_fingerprint_names_the_adapter(trained: tuple[Path, Path, torch.Tensor]) -> None:
     folder, adapter, _ = trained
     plain = load_backbone(str(folder), 3).fingerprint
-    first = load_backbone(str(folder), 3, adapter).fingerprint
+    first = load_adapted(str(folder), 3, adapter).fingerprint
     assert first.startswith(f"{plain}/adapter-")
     moved = shutil.copytree(adapter, adapter.parent / "moved")
-    assert load_backbone(str(folder), 3, moved).fingerprint == first
+    assert load_adapted(str(folder), 3, moved).fingerprint == first
     config = moved / "adapter_config.json"
     config.write_text(config.read_text().replace('"lora_alpha": 4', '"lora_alpha": 8'))
-    assert load_backbone(str(folder), 3, moved).fingerprint != first
+    assert load_adapted(str(folder), 3, moved).fingerprint != first
 
 
 def test_what_is_no_adapter_of_this_backbone(trained: tuple[Path, Path, torch.Tensor]) -> None:
     folder, adapter, _ = trained
     with pytest.raises(UsageError, match="expected an adapter of .*layer-4.*layer-3"):
-        load_backbone(str(folder), 4, adapter)
+        load_adapted(str(folder), 4, adapter)
     with pytest.raises(UsageError, match=r"with adapter_config\.json, found no such file"):
-        load_backbone(str(folder), 3, folder)
+        load_adapted(str(folder), 3, folder)
     (adapter / "adapter_model.safetensors").write_bytes(b"no")
     with pytest.raises(RunError, match="expected a readable adapter, found"):
-        load_backbone(str(folder), 3, adapter)
+        load_adapted(str(folder), 3, adapter)

@@ -18,6 +18,7 @@ from tiny_data import Recorder, save_tiny_backbone, write_tiny_data
 from pocketrec.cli import main
 from pocketrec.errors import RunError, UsageError
 from teacher import adapter_training, backbone, domains
+from teacher.adapted import load_adapted
 from teacher.adapter_training import AdapterRecipe, candidates_of, pair_loss
 from teacher.backbone import load_backbone
 from teacher.contrastive import read_adapter_recipe, train_adapter
@@ -123,7 +124,7 @@ def test_training_brings_chosen_together_texts_together(folder: Path, tmp_path: 
     assert facts["steps"] == 40
     assert set(facts["sources"]) == {"a", "b"}
     assert facts["recipe"]["temperature"] == 0.2
-    adapted = load_backbone(str(folder / "backbone"), 2, adapter)
+    adapted = load_adapted(str(folder / "backbone"), 2, adapter)
     assert adapted.fingerprint != plain.fingerprint
 
 

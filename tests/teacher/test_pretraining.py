@@ -1,5 +1,6 @@
 """Pre-training on several domains: what a batch holds, what is learned, and how the weights reach a new catalogue."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 from teacher import stage
 from teacher.adapter_training import AdapterRecipe
-from teacher.base import BaseTeacher
+from teacher.base import FILE, BaseTeacher
 from teacher.base_training import train_base
 from teacher.contrastive import train_adapter
 from teacher.pretraining import Domain, Sampler, pretrain
 from teacher.recipe import PretrainingRecipe, SequenceRecipe
-from teacher.sequence import SequenceModel
-from teacher.transfer import SCRATCH, TRANSFER, guard
+from teacher.sequence import SequenceModel, SequenceScorer
+from teacher.stage import ADAPTED, BOTH, FROZEN, SCRATCH, TRANSFER
+from teacher.transfer import guard
 from teacher.whitening import fit_whitening
 
 SMALL = SequenceRecipe(
@@ -75,22 +77,23 @@ def test_what_sources_teach_serves_a_catalogue_that_was_never_seen() -> None:
     torch.manual_seed(1)
     scratch, transfer = (SequenceModel(clock_face(15, 3), 6, SMALL) for _ in range(2))
     base.start(transfer, np.eye(WIDTH, dtype=np.float32))
-    verdict = guard({SCRATCH: scratch, TRANSFER: transfer}, cases, seed=0)
+    ways = [SequenceScorer(model).logits for model in (scratch, transfer)]
+    verdict = guard(dict(zip((SCRATCH, TRANSFER), ways, strict=True)), SCRATCH, cases, seed=0)
     assert verdict.used == TRANSFER
     assert verdict.ndcg[TRANSFER] > 2 * verdict.ndcg[SCRATCH]
-    assert verdict.describe().startswith("transfer used: validation NDCG@10 +")
+    assert verdict.describe().startswith("transfer: validation NDCG@10 +")
     # The other way round it does not help, and is not used.
-    verdict = guard({SCRATCH: transfer, TRANSFER: scratch}, cases, seed=0)
+    verdict = guard(dict(zip((TRANSFER, SCRATCH), ways, strict=True)), SCRATCH, cases, seed=0)
     assert verdict.used == SCRATCH
-    assert "not used, no gain beyond chance" in verdict.describe()
+    assert verdict.describe().startswith("scratch, transfer gives no gain beyond chance")
 
 
 def test_equal_models_are_told_apart_by_nothing() -> None:
-    model = SequenceModel(unit_rows((9, 4)), 5, SMALL)
+    way = SequenceScorer(SequenceModel(unit_rows((9, 4)), 5, SMALL)).logits
     cases = Cases(np.arange(3), [np.array([0]), np.array([1, 2]), np.array([3])], np.arange(3) + 4)
-    verdict = guard({SCRATCH: model, TRANSFER: model}, cases, seed=0)
+    verdict = guard({SCRATCH: way, TRANSFER: way}, SCRATCH, cases, seed=0)
     assert verdict.used == SCRATCH
-    assert verdict.difference == (0, 0, 0)
+    assert verdict.differences == {TRANSFER: (0, 0, 0)}
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -188,7 +191,7 @@ def test_a_build_compares_transfer_with_scratch(folder: Path) -> None:
     run, report = open_run(folder, 128), Recorder()
     stage.run(run, report)
     facts = run.facts("teacher/holdout")["transfer"]
-    assert set(facts["ndcg"]) == {SCRATCH, TRANSFER}
+    assert set(facts["ndcg"]) == {SCRATCH, TRANSFER, BOTH}
     assert facts["used"] in facts["ndcg"]
     assert "against scratch" in report.lines[1]
 
@@ -203,15 +206,24 @@ def test_an_adapter_reads_the_texts_of_a_build(folder: Path) -> None:
         steps=2,
         pairs=8,
     )
-    adapter = train_adapter(data, folder / "adapt", settings, 0, None, Recorder())
+    train_adapter(data, folder / "adapted", settings, 0, None, Recorder())
     recipe = folder / "adapted.toml"
-    text = RECIPE.format(backbone=folder / "backbone", base=folder / "base", dimensions=128)
-    recipe.write_text(text.replace("[teacher]", f'[teacher]\nlayer = 2\nadapter = "{adapter}"', 1))
-    run = Run.open(folder / "adapted", folder / "c", recipe=recipe)
-    # The base teacher knows the language model without the adapter.
+    text = RECIPE.format(backbone=folder / "backbone", base=folder / "adapted", dimensions=128)
+    recipe.write_text(text.replace("[teacher]", "[teacher]\nlayer = 2", 1))
+    run = Run.open(folder / "adapted-run", folder / "c", recipe=recipe)
+    stage.run(run, Recorder())
+    vectors, facts = run.facts("teacher/vectors"), run.facts("teacher/holdout")
+    assert "/adapter-" in vectors["backbone_fingerprint"]
+    assert np.load(run.folder / "teacher/vectors/vectors.npy").shape[1] == 2 * 16
+    assert set(facts["reading"]["ndcg"]) == {FROZEN, ADAPTED}
+    used = np.load(run.folder / "teacher/final/item_vectors.npy")
+    assert used.shape[1] == (32 if facts["reading"]["used"] == ADAPTED else 16)
+    np.testing.assert_allclose(np.linalg.norm(used, axis=1), 1, rtol=1e-5)
+    # A base teacher that learned without the adapter cannot read what it says.
+    shutil.copy(folder / "base" / FILE, folder / "adapted")
+    other = Run.open(folder / "other-run", folder / "c", recipe=recipe)
     with pytest.raises(UsageError, match="base: .* with language model .*/adapter-"):
-        stage.run(run, Recorder())
-    assert "/adapter-" in run.facts("teacher/vectors")["backbone_fingerprint"]
+        stage.run(other, Recorder())
 
 
 def test_a_base_of_another_shape_is_refused(folder: Path) -> None:

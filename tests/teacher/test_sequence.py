@@ -132,6 +132,15 @@ class TestScorer:
         torch.testing.assert_close(scores**2 / (scores**2).sum(-1, keepdim=True), probabilities)
         assert scores.amax(dim=-1).tolist() == [1, 1, 1, 1]
 
+    def test_several_models_add_their_logits(self) -> None:
+        one, other = model(), model()
+        torch.nn.init.normal_(other.project.weight)
+        together = SequenceScorer(one, other)
+        histories = random_histories(4, ITEMS, LENGTH)
+        expected = sum(SequenceScorer(m).logits(histories) for m in (one, other))
+        np.testing.assert_allclose(together.logits(histories), expected, atol=1e-4)
+        np.testing.assert_allclose(together.items.norm(dim=1), 1, atol=1e-5)
+
     def test_the_newest_items_of_a_long_history_are_read(self) -> None:
         scorer = SequenceScorer(model())
         long = np.arange(LENGTH + 5)
@@ -169,7 +178,7 @@ class TestLoss:
         losses = []
         for first in range(ITEMS):
             drawn = (first + torch.arange(5)) % ITEMS
-            monkeypatch.setattr(torch, "randint", lambda high, size, drawn=drawn: drawn)
+            monkeypatch.setattr(torch, "randint", lambda high, size, device, drawn=drawn: drawn)
             losses.append(module._loss(m, place, negatives=5))
         expected = self.whole(m, place).exp().item()
         assert torch.stack(losses).exp().mean().item() == pytest.approx(expected, rel=1e-4)
@@ -177,7 +186,7 @@ class TestLoss:
     @torch.no_grad()
     def test_a_drawn_target_is_no_negative(self, monkeypatch: pytest.MonkeyPatch) -> None:
         m = model()
-        monkeypatch.setattr(torch, "randint", lambda high, size: torch.full(size, 7))
+        monkeypatch.setattr(torch, "randint", lambda high, size, device: torch.full(size, 7))
         assert module._loss(m, torch.tensor([[3, 7]]), negatives=5).item() == 0.0
 
 
@@ -239,7 +248,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Tensor]]:
         left, seen = iter(ranks), []
 
         def rank(score: Any, cases: Cases) -> npt.NDArray[np.float64]:
-            seen.append(weights(score.__self__.model).clone())
+            seen.append(weights(score.__self__.models[0]).clone())
             return np.array([next(left)])
 
         monkeypatch.setattr(module, "rank_targets", rank)
