@@ -25,6 +25,14 @@ BUILT_WITH = ("pocketrec", "torch", "transformers", "onnx", "onnxruntime", "opti
 
 
 @dataclass(frozen=True)
+class Teacher:
+    """Who taught: one line of words, and the domains it knew before it saw this one."""
+
+    described: str
+    source_domains: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Exported:
     """The graphs of a student and how they stood at the gate.
 
@@ -107,7 +115,7 @@ def write_bundle(
     exported: Exported,
     student: Student,
     dataset: Dataset,
-    teacher: str,
+    teacher: Teacher,
     trained_on: str,
     ledger: list[dict[str, Any]],
 ) -> None:
@@ -120,8 +128,8 @@ def write_bundle(
     manifest = Manifest(
         name=dataset.name,
         created=date.today().isoformat(),
-        source_domains=(),
-        teacher=teacher,
+        source_domains=teacher.source_domains,
+        teacher=teacher.described,
         trained_on=trained_on,
         data=DataRecord(dataset.name, dataset.fingerprint),
         ranker=student.settings,
@@ -158,6 +166,7 @@ def _model_card(manifest: Manifest, exported: Exported) -> str:
 A PocketRec bundle: recommendations on the device, offline.
 
 - Teacher: {manifest.teacher}.
+- Other domains it learned from: {", ".join(manifest.source_domains) or "none"}.
 - Trained on {trained}.
 - Graphs: {precision}; item vectors and neighbour table int8.
 - Parity: {exported.parity.top20_overlap:.1%} of the full-precision top 20 kept; NDCG@10 on validation changes by

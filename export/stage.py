@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill.checkpoint import Student
-from export.build import Exported, export_student, write_bundle
+from export.build import Exported, Teacher, export_student, write_bundle
 from pocketrec import metrics
 from pocketrec.evaluation import Score, rank_targets
 from pocketrec.ledger import Ledger
@@ -26,7 +26,8 @@ def run(run: Run, report: Report) -> None:
     Raises:
         RunError: a stage before is missing, or a graph is not what the student computes.
     """
-    teacher = run.facts("teacher/vectors")["backbone"]
+    taught = run.facts("teacher/holdout")
+    teacher = Teacher(taught["described"], tuple(taught["source_domains"]))
     holdout = run.facts("student/holdout")["fingerprint"]
     measured = run.artefact(
         "holdout",
@@ -48,7 +49,7 @@ def run(run: Run, report: Report) -> None:
     )
 
 
-def _measure(run: Run, teacher: str, folder: Path, report: Report) -> dict[str, Any]:
+def _measure(run: Run, teacher: Teacher, folder: Path, report: Report) -> dict[str, Any]:
     student = Student.load(run.folder / "student/holdout")
     split = run.split
     with tempfile.TemporaryDirectory() as scratch:
@@ -97,7 +98,7 @@ def _read_back(recommender: Recommender, ids: list[str]) -> Score:
     return score
 
 
-def _ship(run: Run, teacher: str, ledger: Ledger, folder: Path) -> dict[str, Any]:
+def _ship(run: Run, teacher: Teacher, ledger: Ledger, folder: Path) -> dict[str, Any]:
     student = Student.load(run.folder / "student/final")
     cases = run.split.validation.sample(GATE_USERS, run.settings.seed)
     with tempfile.TemporaryDirectory() as scratch:

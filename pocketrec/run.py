@@ -18,8 +18,8 @@ from pocketrec.files import atomic_folder, read_json, write_json
 STAGES = ("teacher", "distill", "export")
 BUDGET = {
     "encode": 30,
-    "tuning": 8,
-    "closed_forms": 8,
+    "tuning": 10,
+    "closed_forms": 24,
     "teacher": 16,
     "final_teacher": 10,
     "student": 10,

@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from pocketrec.errors import UsageError
-from pocketrec.files import atomic_write
+from pocketrec.files import atomic_write, read_json
+from teacher.adapter import FACTS, adapter_sha
 from teacher.backbone import SMOLLM2
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.sequence import SequenceModel
@@ -117,23 +118,40 @@ class BaseTeacher:
             ) from error
 
 
-def open_base(recipe: TeacherRecipe) -> tuple[Path | None, BaseTeacher | None]:
-    """The adapter and the sequence model that a recipe's ``base`` names; None for what is not there.
+@dataclass(frozen=True)
+class Base:
+    """What a recipe's ``base`` names: an adapter, a sequence model, both or neither."""
+
+    adapter: Path | None = None
+    sequence: BaseTeacher | None = None
+
+    @property
+    def domains(self) -> list[str]:
+        """The source domains, sorted."""
+        found = set(read_json(self.adapter / FACTS)["sources"]) if self.adapter else set()
+        return sorted(found | set(self.sequence.facts["domains"] if self.sequence else ()))
+
+
+def open_base(recipe: TeacherRecipe) -> Base:
+    """Find what a recipe's ``base`` names.
 
     Raises:
-        UsageError: a folder that holds neither, or a damaged sequence model.
+        UsageError: a folder that holds nothing, or something damaged.
     """
     if recipe.base == NONE:
-        return None, None
+        return Base()
     if recipe.base != AUTO:
         return _open(Path(recipe.base))
     if recipe.backbone != SMOLLM2 or recipe.layer is not None or not RELEASED.is_dir():
-        return None, None
-    adapter, base = _open(RELEASED)
-    return adapter, base if base and base.fits(recipe.sequence) else None
+        return Base()
+    base = _open(RELEASED)
+    fits = base.sequence is not None and base.sequence.fits(recipe.sequence)
+    return base if fits else Base(base.adapter)
 
 
-def _open(folder: Path) -> tuple[Path | None, BaseTeacher | None]:
+def _open(folder: Path) -> Base:
     adapter = folder / ADAPTER if (folder / ADAPTER).is_dir() else None
-    base = BaseTeacher.load(folder) if adapter is None or (folder / FILE).is_file() else None
-    return adapter, base
+    if adapter:
+        adapter_sha(adapter)  # all of its files are there
+    alone = adapter is not None and not (folder / FILE).is_file()
+    return Base(adapter, None if alone else BaseTeacher.load(folder))

@@ -23,7 +23,7 @@ from pocketrec.splits import Cases, Indices, Split, everything
 from teacher.adapted import load_adapted
 from teacher.adapter import adapter_sha
 from teacher.backbone import load_backbone
-from teacher.base import BaseTeacher, open_base
+from teacher.base import Base, BaseTeacher, open_base
 from teacher.content import Content
 from teacher.encode import encode_items
 from teacher.evidence import Evidence
@@ -56,22 +56,23 @@ def run(run: Run, report: Report) -> None:
         raise UsageError(f"recipe, table [teacher]: {_first(error)}") from error
     settings = recipe.model_dump(mode="json")
     # A wrong folder is told before the texts are read.
-    adapter, base = open_base(recipe)
+    base = open_base(recipe)
     encoding = {
         name: settings[name]
         for name in ("backbone", "layer", "max_tokens", "dimensions", "whitening")
     }
-    if adapter:
-        encoding["adapter"] = adapter_sha(adapter)
+    if base.adapter:
+        encoding["adapter"] = adapter_sha(base.adapter)
     vectors = run.artefact(
         "teacher/vectors",
         encoding,
-        lambda folder: _encode(run, recipe, adapter, folder, report),
+        lambda folder: _encode(run, recipe, base.adapter, folder, report),
         report,
     )
-    if base:
-        base.check(vectors["backbone_fingerprint"], recipe.sequence)
-    inputs = {"recipe": settings, "vectors": vectors["sha"], "base": base.sha if base else None}
+    if base.sequence:
+        base.sequence.check(vectors["backbone_fingerprint"], recipe.sequence)
+    sha = base.sequence.sha if base.sequence else None
+    inputs = {"recipe": settings, "vectors": vectors["sha"], "base": sha}
     facts = run.artefact(
         "teacher/holdout", inputs, lambda folder: _choose(run, recipe, base, folder, report), report
     )
@@ -197,7 +198,7 @@ def _train_sequence(
 
 
 def _choose(
-    run: Run, recipe: TeacherRecipe, base: BaseTeacher | None, folder: Path, report: Report
+    run: Run, recipe: TeacherRecipe, base: Base, folder: Path, report: Report
 ) -> dict[str, Any]:
     """Fit on the training part, choose everything on validation, read test once."""
     split, seed = run.split, run.settings.seed
@@ -222,7 +223,7 @@ def _choose(
 
     sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
-    starts = {SCRATCH: None, TRANSFER: base} if base else {SCRATCH: None}
+    starts = {SCRATCH: None, **({TRANSFER: base.sequence} if base.sequence else {})}
     seconds = run.share("teacher")
     each = seconds and seconds / len(starts)
     fitted = {
@@ -230,7 +231,7 @@ def _choose(
         for name, start in starts.items()
     }
     scorers = {name: SequenceScorer(model) for name, (model, _) in fitted.items()}
-    if base:
+    if len(fitted) > 1:
         scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
     verdict = guard({n: scorer.logits for n, scorer in scorers.items()}, SCRATCH, tuning, seed)
     sequence = scorers[verdict.used]
@@ -257,17 +258,27 @@ def _choose(
             "best_peer": peer.describe(),
             "teacher": fused.name,
         },
+        "described": "; ".join(
+            [run.facts("teacher/vectors")["backbone"], *_verdicts(reading, verdict)]
+        ),
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
         "exact_items": limit,
         "length": length,
         "epochs": {name: trained.epochs for name, (_, trained) in fitted.items()},
         "reading": reading.as_dict(),
         "transfer": verdict.as_dict(),
+        "source_domains": base.domains
+        if reading.used == ADAPTED or verdict.used != SCRATCH
+        else [],
         "sequence_weight": weight,
         "validation_ndcg@10": validation,
         "summary": f"NDCG@10 {ndcg['teacher']:.4f}; best peer {ndcg['best_peer']:.4f}, {peer.describe()}"
-        + "".join(f"; {v.describe()}" for v in (reading, verdict) if v.differences),
+        + "".join(f"; {said}" for said in _verdicts(reading, verdict)),
     }
+
+
+def _verdicts(*verdicts: Verdict) -> list[str]:
+    return [verdict.describe() for verdict in verdicts if verdict.differences]
 
 
 def _choose_item_models(
@@ -325,7 +336,7 @@ def _save(
 def _refit(
     run: Run,
     recipe: TeacherRecipe,
-    base: BaseTeacher | None,
+    base: Base,
     facts: dict[str, Any],
     folder: Path,
     report: Report,
@@ -352,7 +363,7 @@ def _refit(
             split,
             vectors,
             facts["length"],
-            base if start == TRANSFER else None,
+            base.sequence if start == TRANSFER else None,
             seconds and seconds / len(starts),
             facts["epochs"][start],
             report,

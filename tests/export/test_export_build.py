@@ -12,7 +12,7 @@ from tiny_data import ITEMS, random_histories, tiny_student, write_tiny_data
 from distill.checkpoint import Student
 from distill.student import SequenceEncoder
 from export import build as module
-from export.build import Exported, export_student, item_table, write_bundle
+from export.build import Exported, Teacher, export_student, item_table, write_bundle
 from export.graphs import SEQUENCE, TEXT, Graph, export_fp32
 from pocketrec import data
 from pocketrec.bundle import LAYOUT
@@ -22,6 +22,7 @@ from pocketrec.item_table import ItemTable
 from pocketrec.recommender import Recommender
 from pocketrec.splits import Cases
 
+TEACHER = Teacher("a tiny Llama", ("films", "books"))
 LEDGER = [
     {
         "stage": "bundle",
@@ -71,7 +72,7 @@ def bundle(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
-    write_bundle(folder, exported, student, dataset, "a tiny Llama", "train", LEDGER)
+    write_bundle(folder, exported, student, dataset, TEACHER, "train", LEDGER)
     return folder
 
 
@@ -185,6 +186,7 @@ class TestBundle:
         assert manifest.name == manifest.data.name == "books"
         assert manifest.data.fingerprint == dataset.fingerprint
         assert manifest.teacher == "a tiny Llama"
+        assert manifest.source_domains == ("films", "books")
         assert manifest.trained_on == "train"
         assert manifest.ranker == student.settings
         assert list(manifest.ledger) == LEDGER
@@ -204,6 +206,7 @@ class TestBundle:
         assert card.startswith("# books\n")
         assert "| bundle | bundle read back | 0.2500 | 0.1250 | 0.1000 to 0.1500 |" in card
         assert "Teacher: a tiny Llama." in card
+        assert "learned from: films, books." in card
         assert f"{exported.parity.top20_overlap:.1%} of the full-precision top 20" in card
         assert "sequence_encoder.onnx int8" in card
         assert "test items held out" in card
