@@ -57,7 +57,8 @@ def fit_peer(run: Run, kind: str) -> ItemItem:
     facts = run.facts("teacher/holdout")
     vectors = np.load(run.folder / "teacher/holdout/item_vectors.npy")
     evidence = Evidence.of(run.split.train, run.split.unordered, vectors)
-    return fit(Chosen(**facts["item_models"][kind]), evidence, facts["exact_items"])
+    chosen = Chosen(**facts["item_models"][kind])
+    return fit(chosen, evidence, facts["exact_items"], width=facts["local_width"])
 
 
 def all_ranks(run: Run, ledger: Ledger, peers: Mapping[str, ItemItem]) -> dict[str, Ranks]:

@@ -122,7 +122,7 @@ def time_bundle(
 def time_peers(
     path: Path, ease: ItemItem, histories: Mapping[int, list[Indices]], calls: int
 ) -> Iterator[Timing]:
-    """EASE as row sums of its dense matrix, and the plain dot product over the vectors of the bundle at ``path``.
+    """EASE as row sums of its matrix, and the plain dot product over the vectors of the bundle at ``path``.
 
     Both end in the same top-k as the bundle. The dot product has no encoder: its user is the mean of the history.
     """
@@ -131,7 +131,7 @@ def time_peers(
     vectors = ItemTable.read(path / LAYOUT.items).unit_vectors()
 
     def row_sums(history: Indices) -> Indices:
-        return top_k(ease.weights[history].sum(axis=0), K, history)
+        return top_k(np.asarray(ease.weights[history].sum(axis=0)).ravel(), K, history)
 
     def dot_products(history: Indices) -> Indices:
         return top_k(vectors @ vectors[history].mean(axis=0), K, history)

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from scipy import sparse
 
 from benchmarks import accuracy, latency, memory, report
 from pocketrec import __version__
@@ -204,7 +205,8 @@ def _start_matrix(run: Run, ease: ItemItem, history: Indices, starts: int) -> di
     known = np.flatnonzero(np.isin(ease.head, history)).tolist()
     with tempfile.TemporaryDirectory(prefix=".benchmark-", dir=run.folder) as folder:
         path = Path(folder) / "ease.npy"
-        np.save(path, ease.weights)
+        whole = ease.weights.toarray() if sparse.issparse(ease.weights) else ease.weights
+        np.save(path, whole)
         return memory.start_up("matrix", path, known, starts)
 
 
@@ -215,11 +217,18 @@ def _sizes(run: Run, ease: ItemItem) -> dict[str, Any]:
     return {
         "bundle": bundle,
         "systems": {
-            accuracy.EASE: ease.weights.nbytes,
+            accuracy.EASE: _bytes(ease),
             accuracy.FULL_PRECISION: sum(student.values()),
             accuracy.BUNDLE: sum(bundle.values()),
         },
     }
+
+
+def _bytes(ease: ItemItem) -> int:
+    weights = ease.weights
+    if isinstance(weights, np.ndarray):
+        return int(weights.nbytes)
+    return int(weights.data.nbytes + weights.indices.nbytes + weights.indptr.nbytes)
 
 
 def environment(seed: int) -> dict[str, Any]:

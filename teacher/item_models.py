@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from scipy import sparse
@@ -12,6 +13,7 @@ from pocketrec.ranker import impute
 from pocketrec.splits import Cases, Indices
 from teacher.evidence import Evidence
 from teacher.fusion import validation_ndcg
+from teacher.local import local_ease, local_ease_with_text
 from teacher.neighbours import Weights, ease, ease_with_text, item_knn
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem
@@ -37,6 +39,12 @@ FITS: dict[str, Callable[..., Weights]] = {
     "EASE with text": ease_with_text,
 }
 
+LOCAL_FITS: dict[str, Callable[..., sparse.csr_matrix]] = {
+    "EASE": lambda e, ridge, width, columns=None: local_ease(e.interactions, ridge, width, columns),
+    "EASE with text": local_ease_with_text,
+}
+"""The same for catalogues of any size: each column over the ``width`` items most related to it."""
+
 TUNING_FITS = 60
 """Closed forms that tuning fits with the default grids, a directed one counted as three; scoring them takes about as
 long again."""
@@ -52,11 +60,57 @@ def affordable_items(seconds: float | None, fits: int, limit: int) -> int:
     """Most items whose closed form can be fitted ``fits`` times in ``seconds``; the cost grows with their cube."""
     if seconds is None:
         return limit
-    size = 1500
+    size = 3000
     started = time.monotonic()
     ease(sparse.identity(size, dtype=np.float32, format="csr"), 1.0)
     one = time.monotonic() - started
     return int(np.clip(size * (seconds / fits / one) ** (1 / 3), 1000, limit))
+
+
+LEAST_SHARE = 0.2
+"""Of the items that an item shares people with, each counted once a person. Narrower columns say less than a closed
+form of the head does in the same time; where histories are long there are thousands of such items."""
+MOST_PAIRS = 300_000_000
+"""Pairs of items in all histories and pasts, each of which may be an entry of a sparse Gram matrix: about 5 GB."""
+TIMED_COLUMNS = 200
+"""Columns that are solved to learn what all of them would take."""
+
+
+def affordable_width(
+    chosen: Chosen, evidence: Evidence, seconds: float | None, fits: int, width: int
+) -> int | None:
+    """Entries that the columns of the local form can have; None where a closed form of the head serves better.
+
+    ``width``, halved until ``chosen`` can be fitted ``fits`` times in ``seconds``. None where that needs columns too
+    narrow, or where histories are so long that the Gram matrix would fill the memory.
+    """
+    pairs = _pairs(evidence.interactions)
+    if pairs + _pairs(evidence.past) > MOST_PAIRS:
+        return None
+    if seconds is None:
+        return width
+    items = len(evidence.vectors)
+    least = max(1, min(width, LEAST_SHARE * pairs / items))
+    some = np.linspace(0, items - 1, min(items, TIMED_COLUMNS)).astype(np.int64)
+    local = partial(LOCAL_FITS[chosen.kind], evidence, **chosen.settings)
+    first = _seconds(local, width, some[:1])
+    while width >= least:
+        each = max(_seconds(local, width, some) - first, 0) / max(len(some) - 1, 1)
+        if fits * (first + each * (items - 1)) <= seconds:
+            return width
+        width //= 2
+    return None
+
+
+def _seconds(local: Callable[..., sparse.csr_matrix], width: int, columns: Indices) -> float:
+    started = time.monotonic()
+    local(width=width, columns=columns)
+    return time.monotonic() - started
+
+
+def _pairs(rows: sparse.csr_matrix) -> float:
+    """Pairs of entries that share a row, each twice and each entry with itself."""
+    return float(np.square(np.diff(rows.indptr), dtype=np.float64).sum())
 
 
 class Tuner:
@@ -111,12 +165,23 @@ class Tuner:
         return max(found, key=lambda chosen: chosen.validation)
 
 
-def fit(chosen: Chosen, evidence: Evidence, limit: int, through_text: bool = False) -> ItemItem:
-    """The chosen model on the ``limit`` most chosen items; ``through_text`` scores the others too.
+def fit(
+    chosen: Chosen,
+    evidence: Evidence,
+    limit: int,
+    through_text: bool = False,
+    width: int | None = None,
+) -> ItemItem:
+    """The chosen model: exact on a catalogue of up to ``limit`` items, local on a larger one.
 
-    An item outside the head gets a column over its nearest head items (``pocketrec.ranker.impute``).
+    Local is over the ``width`` items most related to each (`teacher.local`). Where ``width`` is None, or the model has
+    no local form, a larger catalogue gets the exact model of its ``limit`` most chosen items; ``through_text`` scores
+    the others too: each gets a column over its nearest head items (``pocketrec.ranker.impute``).
     """
     items = len(evidence.vectors)
+    if limit < items and width and chosen.kind in LOCAL_FITS:
+        local = LOCAL_FITS[chosen.kind](evidence, **chosen.settings, width=width)
+        return ItemItem(chosen.describe(), local, np.arange(items), items, chosen.decay)
     head = most_chosen(evidence, limit)
     known = evidence[head]
     weights = FITS[chosen.kind](known, **chosen.settings)

@@ -15,6 +15,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from pocketrec.errors import RunError
+from teacher.evidence import Evidence
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
@@ -26,6 +27,31 @@ READ = 4
 COMPARED_AT_ONCE = 20_000_000
 
 
+def local_ease(
+    interactions: sparse.csr_matrix, ridge: float, width: int, columns: Int64 | None = None
+) -> sparse.csr_matrix:
+    """`teacher.neighbours.ease` over the ``width`` items most related to each; see ``local_ridge``."""
+    gram = (interactions.T @ interactions).tocsr()
+    return local_ridge(gram, gram, None, 0.0, ridge, width, columns=columns)
+
+
+def local_ease_with_text(
+    evidence: Evidence,
+    text_weight: float,
+    order: float,
+    ridge: float,
+    width: int,
+    columns: Int64 | None = None,
+) -> sparse.csr_matrix:
+    """`teacher.neighbours.ease_with_text` over the ``width`` items most related to each; see ``local_ridge``."""
+    gram = ((1 - order) * (evidence.interactions.T @ evidence.interactions)).tocsr()
+    target = gram
+    if order > 0:
+        target = (gram + order * (evidence.past.T @ evidence.following)).tocsr()
+        gram = (gram + order * (evidence.past.T @ evidence.past)).tocsr()
+    return local_ridge(gram, target, evidence.vectors, text_weight, ridge, width, columns=columns)
+
+
 def local_ridge(
     gram: sparse.csr_matrix,
     target: sparse.csr_matrix,
@@ -34,6 +60,7 @@ def local_ridge(
     ridge: float,
     width: int,
     progress: Callable[[int, int], None] | None = None,
+    columns: Int64 | None = None,
 ) -> sparse.csr_matrix:
     """Column j of B from the ``width`` items A most related to j: (G_AA + ridge I) B_Aj = R_Aj; float32 [N, N].
 
@@ -49,7 +76,8 @@ def local_ridge(
         text_weight: weight of the cosines of ``vectors``.
         ridge: what is added to the diagonal.
         width: most entries in a column.
-        progress: called with (items done, N) after every block.
+        progress: called with (columns done, columns to solve) after every block.
+        columns: int64, the items to solve for, the columns of the others stay empty; None for all.
 
     Returns:
         Row = history item, column = scored item.
@@ -62,18 +90,22 @@ def local_ridge(
         vectors = np.zeros((items, 0), dtype=np.float32)
     # Inside, the longest rows come first: these are the hubs.
     order = np.argsort(-np.diff(gram.indptr), kind="stable").astype(np.int32)
+    wanted = np.arange(items) if columns is None else np.argsort(order)[columns]
     texts = np.float32(np.sqrt(text_weight)) * vectors[order]
-    solver = _Columns(gram[order][:, order], target[order][:, order], texts, ridge, width)
+    ordered = gram[order][:, order]
+    # A symmetric matrix is its own transpose, which costs no copy.
+    wished = ordered.T if target is gram else target[order][:, order]
+    solver = _Columns(ordered, wished, texts, ridge, width)
     rows, weights, lengths = [], [], []
-    for block, near in _text_neighbours(texts, solver.scale, width):
+    for block, near in _text_neighbours(texts, solver.scale, width, wanted):
         for item, candidates in zip(block.tolist(), near, strict=True):
             related, solved = solver.solve(item, candidates)
             rows.append(order[related])
             weights.append(solved)
             lengths.append(len(related))
         if progress:
-            progress(len(lengths), items)
-    places = np.concatenate(rows), np.repeat(order, lengths)
+            progress(len(lengths), len(wanted))
+    places = np.concatenate(rows), np.repeat(order[wanted], lengths)
     found = sparse.csr_matrix((np.concatenate(weights), places), shape=(items, items))
     found.eliminate_zeros()
     return found
@@ -152,8 +184,10 @@ class _Columns:
         return block
 
 
-def _text_neighbours(texts: Float32, scale: Float32, width: int) -> Iterator[tuple[Int64, Int64]]:
-    """Blocks of items int64 [b], each with those whose texts alone explain most of it, int64 [b, width + 1].
+def _text_neighbours(
+    texts: Float32, scale: Float32, width: int, wanted: Int64
+) -> Iterator[tuple[Int64, Int64]]:
+    """Blocks of the items ``wanted`` int64 [b], each with those whose texts alone explain most of it, int64 [b, width + 1].
 
     The item itself may be among them. There is nobody where nothing is known of texts, and everybody where the width
     takes all items.
@@ -161,8 +195,8 @@ def _text_neighbours(texts: Float32, scale: Float32, width: int) -> Iterator[tup
     items = len(texts)
     scaled = (texts * scale[:, None]).T
     size = max(1, COMPARED_AT_ONCE // items)
-    for start in range(0, items, size):
-        block = np.arange(start, min(start + size, items))
+    for start in range(0, len(wanted), size):
+        block = wanted[start : start + size]
         if width >= items - 1:
             near = np.broadcast_to(np.arange(items), (len(block), items))
         elif texts.shape[1] == 0:

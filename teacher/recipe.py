@@ -87,7 +87,7 @@ class TeacherRecipe(Strict):
     """Share of order-aware evidence in EASE with text: 0 reads histories as sets, 1 only what came after what."""
     decays: tuple[float, ...] = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
     exact_items: PositiveInt = 16000
-    """Most items that closed forms invert exactly; the least chosen beyond it get imputed columns."""
+    """Most items that closed forms invert exactly; a larger catalogue gets the local form (`teacher.local`)."""
     local_width: PositiveInt = 200
     """Entries in a column of the item-item models beyond ``exact_items``."""
     tune_items: PositiveInt = 4000

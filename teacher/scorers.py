@@ -54,19 +54,20 @@ class Popularity:
 class ItemItem:
     """Sum over the history of decay**age times a row of an item-item matrix.
 
-    The matrix covers the ``head``, the items that closed forms can afford; the other items may be scored through
-    ``tail``, a sparse matrix.
+    The matrix covers the ``head``: the whole catalogue, or the items that closed forms can afford. The others may be
+    scored through ``tail``, a sparse matrix.
 
     Attributes:
-        weights: float32 [H, H]; row = history item, column = scored item, both in the order of ``head``.
-        head: int64 [H], item indices.
+        weights: float32 [H, H], dense or sparse; row = history item, column = scored item, both in the order of
+            ``head``.
+        head: int64 [H], item indices, ascending.
         items: N, the size of the catalogue.
         decay: how much an older history item counts beside the next newer one; 1 takes the history as a set.
         tail: float32 sparse [H, N], columns of the items outside the head; None scores them 0.
     """
 
     name: str
-    weights: npt.NDArray[np.float32]
+    weights: npt.NDArray[np.float32] | sparse.csr_matrix
     head: Indices
     items: int
     decay: float = 1.0
@@ -75,6 +76,8 @@ class ItemItem:
     def scores(self, histories: list[Indices]) -> Scores:
         read = history_matrix(histories, self.items, self.decay)[:, self.head]
         scored = read @ self.weights
+        if sparse.issparse(scored):
+            scored = scored.toarray()
         if len(self.head) == self.items and self.tail is None:
             return np.asarray(scored)  # the head is the catalogue, in its own order
         whole = np.zeros((len(histories), self.items), dtype=np.float32)
@@ -85,7 +88,7 @@ class ItemItem:
 
     def table(self, entries: int) -> NeighbourTable:
         """The ``entries`` largest entries of the head, and all of the tail."""
-        inner = NeighbourTable.from_matrix(self.weights, entries)
+        inner = _largest(self.weights, entries)
         outer = (
             sparse.csr_matrix((len(self.head), self.items)) if self.tail is None else self.tail
         ).tocoo()
@@ -95,6 +98,17 @@ class ItemItem:
             np.concatenate([self.head[inner.targets], outer.col]),
             np.concatenate([inner.weights, outer.data]),
         )
+
+
+def _largest(weights: npt.NDArray[np.float32] | sparse.csr_matrix, entries: int) -> NeighbourTable:
+    """The ``entries`` of a dense or sparse matrix with the largest absolute weights."""
+    if isinstance(weights, np.ndarray):
+        return NeighbourTable.from_matrix(weights, entries)
+    found = weights.tocoo()
+    sources, targets = found.row.astype(np.int64), found.col.astype(np.int64)
+    return NeighbourTable.from_entries(weights.shape[0], sources, targets, found.data).largest(
+        entries
+    )
 
 
 def standardise(scores: Scores) -> Scores:

@@ -28,7 +28,7 @@ from teacher.content import Content
 from teacher.encode import encode_items
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, validation_ndcg
-from teacher.item_models import Chosen, Tuner, affordable_items, fit
+from teacher.item_models import Chosen, Tuner, affordable_items, affordable_width, fit
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, interaction_counts
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
@@ -210,13 +210,16 @@ def _choose(
     chosen = _choose_item_models(run, recipe, evidence, report)
     # Here and in the final teacher; a directed closed form costs three.
     fits = 2 * (len(chosen) + (2 if chosen[TEXT_MODEL].settings["order"] else 0))
-    limit = affordable_items(run.share("closed_forms"), fits, min(items, recipe.exact_items))
-    with report.task(
-        f"Fitting item-item models on {min(limit, items):,} items", len(chosen)
-    ) as advance:
+    seconds = run.share("closed_forms")
+    limit = affordable_items(seconds, fits, min(items, recipe.exact_items))
+    width = None
+    if limit < items:
+        width = affordable_width(chosen[TEXT_MODEL], evidence, seconds, 4, recipe.local_width)
+    form = f"exact on {limit:,}" if width is None else f"local, {width} entries each, on {items:,}"
+    with report.task(f"Fitting item-item models, {form} items", len(chosen)) as advance:
         models = {}
         for kind, settings in chosen.items():
-            models[kind] = fit(settings, evidence, limit, through_text=kind == TEXT_MODEL)
+            models[kind] = fit(settings, evidence, limit, kind == TEXT_MODEL, width)
             advance(len(models))
     # On every validation user: the tuning sample is too small to tell two close peers apart.
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
@@ -263,6 +266,7 @@ def _choose(
         ),
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
         "exact_items": limit,
+        "local_width": width,
         "length": length,
         "epochs": {name: trained.epochs for name, (_, trained) in fitted.items()},
         "reading": reading.as_dict(),
@@ -350,7 +354,11 @@ def _refit(
         for kind in (TEXT_MODEL, "EASE"):
             settings = Chosen(**facts["item_models"][kind])
             models[kind] = fit(
-                settings, evidence, facts["exact_items"], through_text=kind == TEXT_MODEL
+                settings,
+                evidence,
+                facts["exact_items"],
+                kind == TEXT_MODEL,
+                facts["local_width"],
             )
             advance(len(models))
     used = facts["transfer"]["used"]

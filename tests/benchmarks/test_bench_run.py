@@ -29,6 +29,7 @@ FACTS = {
             for (kind, chosen), score in zip(PEERS.items(), (0.1, 0.2), strict=True)
         },
         "exact_items": 40,
+        "local_width": None,
     },
     "student-holdout": {},
     "student-control": {},

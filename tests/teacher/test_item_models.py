@@ -5,16 +5,24 @@ from types import SimpleNamespace
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
 from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.ranker import impute
-from pocketrec.splits import Cases
+from pocketrec.splits import Cases, Indices
 from teacher import item_models
 from teacher.evidence import Evidence
 from teacher.fusion import validation_ndcg
-from teacher.item_models import Chosen, Tuner, affordable_items, fit, most_chosen
-from teacher.neighbours import ease
+from teacher.item_models import (
+    Chosen,
+    Tuner,
+    affordable_items,
+    affordable_width,
+    fit,
+    most_chosen,
+)
+from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, history_matrix
 
@@ -47,9 +55,9 @@ def one_second_a_fit(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("one_second_a_fit")
 def test_affordable_items_grow_with_the_cube_root_of_the_time() -> None:
-    # 1,500 items take a second.
-    assert affordable_items(10.0, fits=10, limit=16_000) == 1500
-    assert affordable_items(80.0, fits=10, limit=16_000) == 3000
+    # 3,000 items take a second.
+    assert affordable_items(10.0, fits=10, limit=16_000) == 3000
+    assert affordable_items(80.0, fits=10, limit=16_000) == 6000
     assert affordable_items(1e6, fits=10, limit=16_000) == 16_000
     assert affordable_items(0.0, fits=10, limit=16_000) == 1000
     assert affordable_items(0.0, fits=10, limit=120) == 120  # a catalogue that is smaller
@@ -120,6 +128,82 @@ def test_description() -> None:
     assert Chosen("EASE", {"ridge": 100.0}, 1.0, 0.1).describe() == "EASE (ridge 100)"
     text = Chosen("EASE with text", {"ridge": 0.5, "text_weight": 20.0}, 0.9, 0.1)
     assert text.describe() == "EASE with text (ridge 0.5, text_weight 20, decay 0.9)"
+
+
+TEXT = Chosen("EASE with text", {"text_weight": 3.0, "order": 0.5, "ridge": 2.0}, 0.9, 0.0)
+
+
+class TestBeyondTheLimit:
+    def test_every_item_in_every_column_is_the_closed_form(self) -> None:
+        model = fit(TEXT, EVIDENCE, 12, through_text=True, width=ITEMS)
+        assert sparse.issparse(model.weights)
+        assert model.tail is None
+        assert model.head.tolist() == list(range(ITEMS))
+        assert model.name == TEXT.describe()
+        exact = fit(TEXT, EVIDENCE, ITEMS)
+        np.testing.assert_allclose(model.scores(TRAIN), exact.scores(TRAIN), atol=1e-4)
+        plain = fit(Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), EVIDENCE, 12, width=ITEMS)
+        expected = ease(history_matrix(TRAIN, ITEMS), 2.0)
+        np.testing.assert_allclose(plain.weights.toarray(), expected, atol=2e-5)
+
+    def test_columns_keep_the_width(self) -> None:
+        model = fit(TEXT, EVIDENCE, ITEMS - 1, width=4)
+        assert np.diff(model.weights.tocsc().indptr).tolist() == [4] * ITEMS
+
+    def test_within_the_limit_the_form_is_exact(self) -> None:
+        model = fit(TEXT, EVIDENCE, ITEMS, width=4)
+        expected = ease_with_text(EVIDENCE, 3.0, 0.5, 2.0)
+        np.testing.assert_array_equal(model.weights, expected)
+
+    def test_a_model_without_a_local_form_keeps_its_head(self) -> None:
+        knn = Chosen("ItemKNN", {"neighbours": 5.0, "shrink": 1.0}, 1.0, 0.0)
+        model = fit(knn, EVIDENCE, 12, width=4)
+        head = most_chosen(EVIDENCE, 12)
+        assert model.head.tolist() == head.tolist()
+        expected = item_knn(EVIDENCE.interactions[:, head], 5, 1.0)
+        np.testing.assert_array_equal(model.weights, expected)
+
+
+class TestAffordableWidth:
+    @pytest.fixture(autouse=True)
+    def _a_second_and_a_hundredth_an_entry(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A fit of all 30 columns takes 1 + .3 * width seconds."""
+        clock = SimpleNamespace(now=0.0)
+
+        def fitted(evidence: Evidence, ridge: float, width: int, columns: Indices) -> None:
+            clock.now += 1 + 0.01 * width * len(columns)
+
+        monkeypatch.setattr(item_models, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setitem(item_models.LOCAL_FITS, "EASE", fitted)
+
+    chosen = Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0)
+
+    @pytest.mark.parametrize(
+        ("seconds", "width"), [(None, 200), (123, 200), (121, 100), (63, 100), (56, 50)]
+    )
+    def test_half_as_wide_until_the_time_is_enough(
+        self, seconds: float | None, width: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert affordable_width(self.chosen, EVIDENCE, seconds, fits=2, width=200) == width
+        monkeypatch.setattr(item_models, "TIMED_COLUMNS", 10)
+        assert affordable_width(self.chosen, EVIDENCE, seconds, fits=2, width=200) == width
+
+    def test_never_narrower_than_a_share_of_the_items_that_histories_join(self) -> None:
+        lengths = np.array([len(history) for history in TRAIN])
+        least = 0.2 * (lengths**2).sum() / ITEMS
+        assert 25 < least < 50
+        assert affordable_width(self.chosen, EVIDENCE, 2 * 16.1, fits=2, width=200) == 50
+        assert affordable_width(self.chosen, EVIDENCE, 2 * 15.9, fits=2, width=200) is None
+        # A recipe may ask for less.
+        assert affordable_width(self.chosen, EVIDENCE, 2 * 3.6, fits=2, width=8) == 8
+
+    def test_long_histories_need_too_much_memory(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        pairs = sum(len(history) ** 2 for history in TRAIN)
+        pairs += int((np.diff(EVIDENCE.past.indptr) ** 2).sum())
+        monkeypatch.setattr(item_models, "MOST_PAIRS", pairs)
+        assert affordable_width(self.chosen, EVIDENCE, None, fits=2, width=200) == 200
+        monkeypatch.setattr(item_models, "MOST_PAIRS", pairs - 1)
+        assert affordable_width(self.chosen, EVIDENCE, None, fits=2, width=200) is None
 
 
 class TestItemsOutsideTheHead:

@@ -9,7 +9,7 @@ from tiny_data import random_histories, unit_rows
 from pocketrec.errors import RunError
 from teacher import local
 from teacher.evidence import Evidence
-from teacher.local import local_ridge
+from teacher.local import local_ease, local_ease_with_text, local_ridge
 from teacher.neighbours import ease, ease_with_text
 from teacher.scorers import history_matrix
 
@@ -88,6 +88,33 @@ def test_a_narrow_column_is_a_system_over_the_items_most_related(
     found = local_ridge(gram, gram, VECTORS, text_weight, 1.5, width)
     np.testing.assert_allclose(found.toarray(), by_hand(dense, dense, 1.5, width), atol=2e-5)
     assert np.diff(found.tocsc().indptr).max() <= width
+
+
+def test_ease_over_all_items_and_over_a_few() -> None:
+    found = local_ease(EVIDENCE.interactions, 20.0, ITEMS).toarray()
+    np.testing.assert_allclose(found, ease(EVIDENCE.interactions, 20.0), atol=2e-5)
+    found = local_ease(EVIDENCE.interactions, 20.0, 3).toarray()
+    np.testing.assert_array_equal(found, local_ridge(GRAM, GRAM, None, 0.0, 20.0, 3).toarray())
+
+
+@pytest.mark.parametrize("order", [0.0, 0.4, 1.0])
+def test_ease_with_text_over_all_items_and_over_a_few(order: float) -> None:
+    found = local_ease_with_text(EVIDENCE, 7.0, order, 4.0, ITEMS).toarray()
+    np.testing.assert_allclose(found, ease_with_text(EVIDENCE, 7.0, order, 4.0), atol=2e-5)
+    gram = ((1 - order) * GRAM + order * PAST).tocsr()
+    target = ((1 - order) * GRAM + order * FOLLOWING).tocsr()
+    found = local_ease_with_text(EVIDENCE, 7.0, order, 4.0, 3).toarray()
+    expected = local_ridge(gram, target, VECTORS, 7.0, 4.0, 3).toarray()
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("columns", [[14, 2, 7, 3, 0, 9], [5]])
+def test_some_columns_are_those_of_all(columns: list[int]) -> None:
+    some = np.array(columns, dtype=np.int64)
+    found = local_ridge(PAST, FOLLOWING, VECTORS, 7.0, 4.0, 4, columns=some).toarray()
+    expected = local_ridge(PAST, FOLLOWING, VECTORS, 7.0, 4.0, 4).toarray()
+    np.testing.assert_allclose(found[:, some], expected[:, some], atol=1e-6)
+    assert not np.delete(found, some, axis=1).any()
 
 
 def test_two_items_by_hand() -> None:

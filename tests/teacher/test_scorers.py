@@ -14,6 +14,7 @@ from pocketrec.catalogue import Item
 from pocketrec.rules import Rules
 from teacher.evidence import Evidence
 from teacher.fusion import Fused
+from teacher.local import local_ease_with_text
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import SequenceRecipe
 from teacher.rules import RuledScorer
@@ -45,7 +46,7 @@ def evidence() -> Evidence:
     return Evidence.of(TRAIN, np.zeros(len(TRAIN), dtype=np.int64), VECTORS)
 
 
-def whole(weights: npt.NDArray[np.float32], decay: float = 1.0) -> ItemItem:
+def whole(weights: npt.NDArray[np.float32] | sparse.csr_matrix, decay: float = 1.0) -> ItemItem:
     return ItemItem("whole", weights, np.arange(ITEMS), ITEMS, decay)
 
 
@@ -62,10 +63,17 @@ def headed(decay: float = 0.7) -> ItemItem:
 def dense(model: ItemItem) -> npt.NDArray[np.float32]:
     """The model as one matrix [N, N], row = history item."""
     matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
-    matrix[np.ix_(model.head, model.head)] = model.weights
+    weights = model.weights
+    matrix[np.ix_(model.head, model.head)] = (
+        weights.toarray() if sparse.issparse(weights) else weights
+    )
     if model.tail is not None:
         matrix[model.head] += model.tail.toarray()
     return matrix
+
+
+def local(decay: float = 0.8) -> ItemItem:
+    return whole(local_ease_with_text(evidence(), 3.0, 0.5, 5.0, width=6), decay)
 
 
 def sequence() -> SequenceScorer:
@@ -91,6 +99,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "ItemKNN": lambda: whole(item_knn(interactions(), 10, 5.0)),
     "EASE": lambda: whole(ease(interactions(), 5.0)),
     "EASE with text": lambda: whole(ease_with_text(evidence(), 3.0, 0.5, 5.0), 0.8),
+    "local EASE with text": local,
     "head and tail": headed,
     "sequence": sequence,
     "fused": lambda: Fused(sequence(), headed(), 0.6),
@@ -161,6 +170,38 @@ def test_head_and_tail_score_as_one_matrix(decay: float) -> None:
     np.testing.assert_allclose(model.scores(TRAIN), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("decay", [1.0, 0.6])
+def test_sparse_weights_score_as_dense_ones(decay: float) -> None:
+    model = local(decay)
+    assert sparse.issparse(model.weights)
+    found = model.scores(TRAIN)
+    assert isinstance(found, np.ndarray)
+    np.testing.assert_allclose(found, whole(dense(model), decay).scores(TRAIN), atol=1e-6)
+
+
+@pytest.mark.parametrize("entries", [0, 1, 20, 10_000])
+def test_sparse_weights_give_the_table_of_dense_ones(entries: int) -> None:
+    model = local()
+    found, expected = model.table(entries), whole(dense(model)).table(entries)
+    assert found.items == ITEMS
+    assert found.sources.dtype == found.targets.dtype == np.int64
+    np.testing.assert_array_equal(found.sources, expected.sources)
+    np.testing.assert_array_equal(found.targets, expected.targets)
+    np.testing.assert_array_equal(found.weights, expected.weights)
+
+
+def test_a_sparse_table_of_more_places_than_32_bits_count() -> None:
+    last = 69_999
+    weights = sparse.csr_matrix(
+        (np.array([2, 1], dtype=np.float32), ([last, last], [last - 1, 0])), shape=(last + 1,) * 2
+    )
+    assert weights.indices.dtype == np.int32
+    table = ItemItem("large", weights, np.arange(last + 1), last + 1).table(10)
+    assert table.sources.tolist() == [last, last]
+    assert table.targets.tolist() == [0, last - 1]
+    assert table.weights.tolist() == [1, 2]
+
+
 def test_age_counts_items_outside_the_head() -> None:
     model = ItemItem("one", np.ones((1, 1), dtype=np.float32), history(0), 3, 0.5)
     assert model.scores([history(0, 1, 2)])[0].tolist() == [0.25, 0, 0]
@@ -183,7 +224,7 @@ def test_table_holds_the_largest_entries_of_the_head_and_the_whole_tail(entries:
 
 
 def test_a_whole_table_is_the_model() -> None:
-    for model in (headed(), whole(ease(interactions(), 5.0))):
+    for model in (headed(), whole(ease(interactions(), 5.0)), local()):
         table = model.table(ITEMS * ITEMS)
         matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
         matrix[table.sources, table.targets] = table.weights

@@ -1,0 +1,273 @@
+"""Every system of the study on a share of the target's training users: chosen on validation, read once on test."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from benchmarks import accuracy
+from pocketrec import metrics
+from pocketrec.evaluation import rank_targets
+from pocketrec.ledger import Ranks
+from pocketrec.run import Report, Run
+from pocketrec.splits import Cases, Split
+from teacher.base import BaseTeacher, open_base
+from teacher.content import Content
+from teacher.evidence import Evidence
+from teacher.fusion import Fused, choose_weight, validation_ndcg
+from teacher.item_models import Chosen, Tuner, fit
+from teacher.recipe import SequenceRecipe, TeacherRecipe
+from teacher.scorers import Popularity, Scorer, interaction_counts
+from teacher.sequence import SequenceModel, SequenceScorer, readable, train
+from teacher.stage import ADAPTED, FROZEN, TEXT_MODEL
+from teacher.whitening import Whitening
+
+Grid = dict[str, tuple[float, ...]]
+
+READINGS = {FROZEN: "frozen", ADAPTED: "both"}
+"""What the tables call the language model's own reading, and that with the adapter's beside it."""
+CONTENT = "Content"
+ON_IDS = "SASRec on IDs, CE"
+ZERO_SHOT = "Base teacher, not fine-tuned"
+SCRATCH = "Sequence from scratch"
+TRANSFER = "Sequence from the base teacher"
+TOGETHER = "Both sequence models"
+FUSED = "Fused"
+QUESTIONS = (
+    (f"{CONTENT}, both", f"{CONTENT}, frozen"),
+    (f"{TEXT_MODEL}, both", f"{TEXT_MODEL}, frozen"),
+    (TRANSFER, SCRATCH),
+    (FUSED, accuracy.EASE),
+)
+"""Whose difference answers a question: ours, theirs."""
+
+CONTENT_DECAYS = (0.5, 0.7, 0.85, 1.0)
+EASE_RIDGES = (1.0, 5.0, 20.0, 50.0, 100.0, 400.0)
+RIDGES = (5.0, 20.0, 50.0, 100.0, 400.0)
+TEXT_WEIGHTS = (2.0, 5.0, 10.0, 20.0, 80.0)
+ORDERS = (0.0, 0.5)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A system: its scores, what validation chose of it, and its validation NDCG@10."""
+
+    scorer: Scorer
+    settings: str
+    validation: float
+
+
+class Target:
+    """A finished run as the study reads it.
+
+    Attributes:
+        readings: item vectors by reading, unit rows; float32 [N, d] each. ``ADAPTED`` holds the frozen reading too.
+        vectors: those that the run chose; Content chose them, so they hold for every share.
+
+    Raises:
+        RunError: the teacher of the run is not finished.
+        UsageError: the base teacher is of another language model than the run.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.recipe = run, TeacherRecipe(**run.table("teacher"))
+        self.facts: dict[str, Any] = run.facts("teacher/holdout")
+        self.base = open_base(self.recipe)
+        if self.base.sequence:
+            fingerprint = run.facts("teacher/vectors")["backbone_fingerprint"]
+            self.base.sequence.check(fingerprint, self.recipe.sequence)
+        whole: npt.NDArray[np.float32] = np.load(run.folder / "teacher/vectors/vectors.npy")
+        frozen = whole[:, : self.recipe.dimensions]
+        norms = np.linalg.norm(frozen, axis=1, keepdims=True)
+        frozen = np.divide(frozen, norms, out=np.zeros_like(frozen), where=norms > 0)
+        wider = whole.shape[1] > self.recipe.dimensions
+        self.readings = {FROZEN: frozen, **({ADAPTED: whole} if wider else {})}
+        self.vectors = self.readings[self.facts["reading"]["used"]]
+
+    def sequence_model(self, seed: int, base: BaseTeacher | None) -> SequenceModel:
+        torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
+        model = SequenceModel(self.vectors, self.facts["length"], self.recipe.sequence)
+        if base:
+            whitening = Whitening.load(self.run.folder / "teacher/vectors/whitening.safetensors")
+            base.start(model, whitening.basis[:, : self.vectors.shape[1]])
+        return model
+
+    def on_ids(self, seed: int) -> SequenceModel:
+        """The same where items are nothing but themselves: random vectors that are learned, and no text."""
+        torch.manual_seed(seed)
+        recipe = self.recipe.sequence.model_copy(update={"id_embedding": True})
+        no_text = np.zeros((len(self.vectors), 1), dtype=np.float32)
+        model = SequenceModel(no_text, self.facts["length"], recipe)
+        assert model.residual is not None
+        # Beside a text the residual starts at 0; alone it would start as one point for all items.
+        nn.init.normal_(model.residual.weight, std=recipe.dimensions**-0.5)
+        nn.init.zeros_(model.project.bias)
+        return model
+
+
+def part(split: Split, share: float, seed: int) -> Split:
+    """``split`` with the training histories of a random share of its users, the others' emptied; all cases stay.
+
+    Larger shares hold the users of smaller ones. A share above 0 holds a user at least.
+    """
+    users = np.flatnonzero([len(history) > 0 for history in split.train])
+    count = max(1, round(share * len(users))) if share else 0
+    kept = np.zeros(len(split.train), dtype=bool)
+    kept[np.random.default_rng(seed).permutation(users)[:count]] = True
+    train = [h if keep else h[:0] for h, keep in zip(split.train, kept, strict=True)]
+    return replace(split, train=train, unordered=np.where(kept, split.unordered, 0))
+
+
+def schedule(recipe: SequenceRecipe, share: float) -> SequenceRecipe:
+    """As many steps on a share as on everything, whose epochs are that much longer."""
+    times = round(1 / share)
+    changed = {
+        "epochs": times * recipe.epochs,
+        "evaluate_every": max(times, recipe.evaluate_every),
+        "patience": times * recipe.patience,
+    }
+    return recipe.model_copy(update=changed)
+
+
+@dataclass(frozen=True)
+class FewShot:
+    """``share`` of the training users of ``target``; each sequence model trains for ``seconds``."""
+
+    target: Target
+    share: float
+    seconds: float
+    seed: int
+    report: Report
+
+    @cached_property
+    def split(self) -> Split:
+        return part(self.target.run.split, self.share, self.seed)
+
+    @cached_property
+    def tuning(self) -> Cases:
+        return self.split.validation.sample(self.target.recipe.fusion_users, self.seed)
+
+    def measure(self) -> dict[str, Any]:
+        """Fit and choose every system, then rank the test items of all users once."""
+        systems = {**self.item_systems(), **self.sequence_systems()}
+        systems |= self.fused(systems)
+        ranks = {}
+        with self.report.task("Ranking the test items", len(systems)) as advance:
+            for name, one in systems.items():
+                ranks[name] = rank_targets(one.scorer.scores, self.split.test)
+                advance(len(ranks))
+        pairs = [pair for pair in QUESTIONS if set(pair) <= set(ranks)]
+        rows = summarize(ranks, self.seed)
+        for row, one in zip(rows, systems.values(), strict=True):
+            row |= {"settings": one.settings, "validation_ndcg@10": one.validation}
+        return {
+            "share": self.share,
+            "training_users": sum(len(history) > 0 for history in self.split.train),
+            "systems": rows,
+            "differences": accuracy.differences(ranks, pairs, self.seed),
+        }
+
+    def item_systems(self) -> dict[str, Fitted]:
+        """The peers where there is something to count, then by reading Content and EASE with text."""
+        recipe, train, readings = self.target.recipe, self.split.train, self.target.readings
+        evidence = Evidence.of(train, self.split.unordered, readings[FROZEN])
+        peers: dict[str, Grid] = {
+            accuracy.ITEM_KNN: {"neighbours": recipe.knn_neighbours, "shrink": recipe.knn_shrinks},
+            accuracy.EASE: {"ridge": EASE_RIDGES},
+        }
+        orders = ORDERS if evidence.past.nnz else (0.0,)
+        grid: Grid = {"ridge": RIDGES, "text_weight": TEXT_WEIGHTS, "order": orders}
+        found: dict[str, Fitted] = {}
+        with self.report.task("Choosing item-item models", len(peers) + len(readings)) as advance:
+            if self.share:
+                counts = interaction_counts(train, len(evidence.vectors))
+                found[accuracy.POPULARITY] = self._judge(Popularity(counts))
+                for done, (kind, settings) in enumerate(peers.items(), 1):
+                    found[kind] = self._choose(kind, settings, evidence)
+                    advance(done)
+            for done, (reading, vectors) in enumerate(readings.items(), 1 + len(peers)):
+                label = READINGS[reading]
+                ways = [
+                    self._judge(Content(vectors, decay, f"{CONTENT} (decay {decay:g}), {label}"))
+                    for decay in CONTENT_DECAYS
+                ]
+                content = max(ways, key=lambda way: way.validation)
+                text = self._choose(TEXT_MODEL, grid, replace(evidence, vectors=vectors))
+                text = replace(text, settings=f"{text.settings}, {label}")
+                found |= {f"{CONTENT}, {label}": content, f"{TEXT_MODEL}, {label}": text}
+                if self.share < 1:
+                    found[f"{TEXT_MODEL} + {CONTENT}, {label}"] = self._mix(content, text)
+                advance(done)
+        return found
+
+    def _choose(self, kind: str, grid: Grid, evidence: Evidence) -> Fitted:
+        recipe, facts = self.target.recipe, self.target.facts
+        if self.share == 1 and kind != TEXT_MODEL:
+            chosen = Chosen(**facts["item_models"][kind])  # the run chose with the same care
+        else:
+            tuner = Tuner(evidence, self.split.validation, recipe, self.seed, None)
+            chosen = tuner.choose(kind, grid, recipe.decays)
+        limit, width = facts["exact_items"], facts.get("local_width")
+        return self._judge(fit(chosen, evidence, limit, kind == TEXT_MODEL, width))
+
+    def sequence_systems(self) -> dict[str, Fitted]:
+        """The base teacher as it is, and the models trained on the share."""
+        target, base, seed = self.target, self.target.base.sequence, self.seed
+        found = {}
+        if base:
+            zero_shot = SequenceScorer(target.sequence_model(seed, base))
+            found[ZERO_SHOT] = self._judge(zero_shot, ZERO_SHOT)
+        if not self.share:
+            return found
+        models = {ON_IDS: target.on_ids(seed), SCRATCH: target.sequence_model(seed, None)}
+        if base:
+            models[TRANSFER] = target.sequence_model(seed, base)
+        sequences, as_sets = readable(self.split.train, self.split.unordered)
+        recipe = schedule(target.recipe.sequence, self.share)
+        given = sequences, self.split.validation, recipe, seed, self.seconds
+        for name, model in models.items():
+            with self.report.task(f"Training: {name}", 1.0) as advance:
+                trained = train(model, *given, shuffle=as_sets, progress=advance)
+            settings = f"{name} ({trained.epochs} epochs)"
+            found[name] = self._judge(SequenceScorer(model), settings)
+        if base:
+            both = SequenceScorer(models[SCRATCH], models[TRANSFER])
+            found[TOGETHER] = self._judge(both, TOGETHER)
+        return found
+
+    def fused(self, systems: dict[str, Fitted]) -> dict[str, Fitted]:
+        """The best sequence model with the best EASE with text, and with the best Content where that helps."""
+        kinds = [
+            (ZERO_SHOT, SCRATCH, TRANSFER, TOGETHER),
+            *(
+                [f"{kind}, {label}" for label in READINGS.values()]
+                for kind in (TEXT_MODEL, CONTENT)
+            ),
+        ]
+        known = [[systems[name] for name in names if name in systems] for names in kinds]
+        if not all(known):
+            return {}
+        sequence, text, content = (max(k, key=lambda one: one.validation) for k in known)
+        two = self._mix(sequence, text)
+        return {FUSED: max(two, self._mix(content, two), key=lambda one: one.validation)}
+
+    def _mix(self, first: Fitted, second: Fitted) -> Fitted:
+        weight, validation = choose_weight(first.scorer, second.scorer, self.tuning)
+        settings = f"{weight:.1f} [{first.settings}] + {1 - weight:.1f} [{second.settings}]"
+        return Fitted(Fused(first.scorer, second.scorer, weight), settings, validation)
+
+    def _judge(self, scorer: Scorer, settings: str | None = None) -> Fitted:
+        return Fitted(scorer, settings or scorer.name, validation_ndcg(scorer, self.tuning))
+
+
+def summarize(ranks: dict[str, Ranks], seed: int) -> list[dict[str, Any]]:
+    """As ``accuracy.summarize``, with the means of precision@10 and F1@10."""
+    rows: list[dict[str, Any]] = accuracy.summarize(ranks, seed)
+    for row, rank in zip(rows, ranks.values(), strict=True):
+        row["precision@10"] = float(metrics.precision_at(rank, 10).mean())
+        row["f1@10"] = float(metrics.f1_at(rank, 10).mean())
+    return rows
