@@ -49,9 +49,11 @@ def notes(result: Result) -> list[str]:
         "ranked among the whole catalogue. R@10 is Recall@10, CI the bootstrap interval."
     ]
     if result["peer_items"] < data["items"]:
+        fitted = "ItemKNN is" if result["peer_local"] else "ItemKNN and EASE are"
+        scored = "it scores" if result["peer_local"] else "they score"
         lines.append(
-            f"ItemKNN and EASE are fitted on the {result['peer_items']:,} most chosen items, as the run's settings or "
-            "time budget asked; they score no other item."
+            f"{fitted} fitted on the {result['peer_items']:,} most chosen items, as the run's settings or "
+            f"time budget asked; {scored} no other item."
         )
     for row in result["differences"]:
         low, mean, high = (row["ndcg@10"][part] for part in ("low", "mean", "high"))

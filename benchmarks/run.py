@@ -164,6 +164,7 @@ def _accuracy(
         "best_peer": peer,
         "peer_settings": chosen,
         "peer_items": facts["exact_items"],
+        "peer_local": facts["local_width"] is not None,
         "teacher": facts["names"]["teacher"],
         "precision": exported["precision"],
         "parity": exported["parity"],

@@ -42,6 +42,7 @@ def result():
         "systems": [system("EASE", 0.05), system(BUNDLE, 0.054)],
         "differences": [difference],
         "peer_items": 40,
+        "peer_local": False,
         "precision": {"sequence_encoder.onnx": "int8"},
         "latency": [
             timing("recommend", 1, 100.0),
