@@ -104,7 +104,7 @@ def show(row: dict[str, Any], markdown: bool) -> None:
         print(f"**{title(row)}**", "", *drawn, "", *(f"- {a}" for a in answers), "", sep="\n")
         return
     made = table(*COLUMNS, right=COLUMNS[1:], title=title(row))
-    made.padding = (0, 1, 0, 0)  # else a name would wrap in 80 columns
+    made.padding, made.show_edge = (0, 1, 0, 0), False  # else a name would wrap in 80 columns
     for line in cells(row):
         made.add_row(*line)
     results().print(made)

@@ -1,6 +1,7 @@
 """The study on a run whose vectors and base teacher are made up: what each share may see, and what is kept."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from tiny_data import ITEMS, PER_GENRE, USERS, Recorder, unit_rows, write_tiny_d
 
 from benchmarks import few_shot, study
 from benchmarks.few_shot import FewShot, Target, part, schedule, summarize
+from pocketrec import metrics
 from pocketrec.errors import RunError, UsageError
 from pocketrec.files import read_json, write_json
 from pocketrec.run import Run
@@ -76,10 +78,11 @@ def teach(run):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _small_grids():
+def _quick():
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CONTENT_DECAYS", "EASE_RIDGES", "RIDGES", "TEXT_WEIGHTS"):
             patch.setattr(few_shot, name, getattr(few_shot, name)[1:3])
+        patch.setattr(metrics, "bootstrap", partial(metrics.bootstrap, draws=20))
         yield
 
 
