@@ -211,6 +211,7 @@ class FewShot:
         else:
             tuner = Tuner(evidence, self.split.validation, recipe, self.seed, None)
             chosen = tuner.choose(kind, grid, recipe.decays)
+        # Older runs have no local form.
         limit, width = facts["exact_items"], facts.get("local_width")
         return self._judge(fit(chosen, evidence, limit, kind == TEXT_MODEL, width))
 
@@ -219,8 +220,8 @@ class FewShot:
         target, base, seed = self.target, self.target.base.sequence, self.seed
         found = {}
         if base:
-            zero_shot = SequenceScorer(target.sequence_model(seed, base))
-            found[ZERO_SHOT] = self._judge(zero_shot, ZERO_SHOT)
+            untrained = target.sequence_model(seed, base)
+            found[ZERO_SHOT] = self._judge(SequenceScorer(untrained), ZERO_SHOT)
         if not self.share:
             return found
         models = {ON_IDS: target.on_ids(seed), SCRATCH: target.sequence_model(seed, None)}
@@ -235,6 +236,10 @@ class FewShot:
             settings = f"{name} ({trained.epochs} epochs)"
             found[name] = self._judge(SequenceScorer(model), settings)
         if base:
+            # Few histories can spoil what the base knew: fine-tuning may stop before its first step.
+            if found[ZERO_SHOT].validation > found[TRANSFER].validation:
+                models[TRANSFER] = untrained
+                found[TRANSFER] = replace(found[ZERO_SHOT], settings=f"{TRANSFER} (0 epochs)")
             both = SequenceScorer(models[SCRATCH], models[TRANSFER])
             found[TOGETHER] = self._judge(both, TOGETHER)
         return found

@@ -108,7 +108,7 @@ def show(row: dict[str, Any], markdown: bool) -> None:
     for line in cells(row):
         made.add_row(*line)
     results().print(made)
-    print(*answers, "", sep="\n")
+    print("", *answers, "", sep="\n")
 
 
 def notes(result: dict[str, Any]) -> list[str]:

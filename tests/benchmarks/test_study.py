@@ -17,7 +17,7 @@ from pocketrec.run import Run
 from pocketrec.splits import Cases, Split
 from teacher.base import BaseTeacher
 from teacher.recipe import SequenceRecipe
-from teacher.sequence import SequenceModel
+from teacher.sequence import SequenceModel, Trained
 from teacher.whitening import Whitening
 
 MODEL = SequenceRecipe(dimensions=16, layers=1, epochs=2)
@@ -204,6 +204,8 @@ def test_a_share_has_every_system_on_the_same_users(target, tenth):
     parts = [name for name in (*AT_ZERO[:-1], *TRAINED[1:]) if " + " not in name]
     best = max(found[name]["validation_ndcg@10"] for name in parts)
     assert found["Fused"]["validation_ndcg@10"] >= best
+    untrained, tuned = (found[name]["validation_ndcg@10"] for name in (AT_ZERO[-2], TRAINED[2]))
+    assert tuned >= untrained
     for one in tenth["differences"]:
         means = [found[one[side]]["ndcg@10"]["mean"] for side in ("ours", "theirs")]
         assert one["ndcg@10"]["mean"] == pytest.approx(means[0] - means[1])
@@ -221,6 +223,19 @@ def test_with_everything_the_peers_are_the_run_s(target, tenth):
     # What learns nothing from the target is the same at every share.
     for name in ("Content, both", "Base teacher, not fine-tuned"):
         assert found[name] == by_name(tenth)[name]
+
+
+def test_fine_tuning_that_spoils_the_base_teacher_is_left_out(target, monkeypatch):
+    monkeypatch.setattr(few_shot, "train", lambda *given, **named: Trained(0.0, 3, 1.0))
+    few = FewShot(target, 0.1, seconds=5, seed=0, report=Recorder())
+    # By its place: the base teacher is judged first, what comes after is worse.
+    seen = iter([0.5, 0.1, 0.1, 0.1, 0.4])
+    monkeypatch.setattr(few_shot, "validation_ndcg", lambda *given: next(seen))
+    found = few.sequence_systems()
+    assert found[TRAINED[1]].settings == "Sequence from scratch (3 epochs)"
+    assert found[TRAINED[2]].settings == "Sequence from the base teacher (0 epochs)"
+    assert found[TRAINED[2]].scorer is found["Base teacher, not fine-tuned"].scorer
+    assert found[TRAINED[3]].scorer.models[1] is found[TRAINED[2]].scorer.models[0]
 
 
 def test_without_a_base_teacher_there_is_nothing_to_compare(target):
