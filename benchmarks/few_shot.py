@@ -24,7 +24,7 @@ from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import Popularity, Scorer, interaction_counts
 from teacher.sequence import SequenceModel, SequenceScorer, readable, train
 from teacher.stage import ADAPTED, FROZEN, TEXT_MODEL
-from teacher.whitening import Whitening
+from teacher.whitening import Whitening, first_reading
 
 Grid = dict[str, tuple[float, ...]]
 
@@ -81,9 +81,7 @@ class Target:
             fingerprint = run.facts("teacher/vectors")["backbone_fingerprint"]
             self.base.sequence.check(fingerprint, self.recipe.sequence)
         whole: npt.NDArray[np.float32] = np.load(run.folder / "teacher/vectors/vectors.npy")
-        frozen = whole[:, : self.recipe.dimensions]
-        norms = np.linalg.norm(frozen, axis=1, keepdims=True)
-        frozen = np.divide(frozen, norms, out=np.zeros_like(frozen), where=norms > 0)
+        frozen = first_reading(whole, self.recipe.dimensions)
         wider = whole.shape[1] > self.recipe.dimensions
         self.readings = {FROZEN: frozen, **({ADAPTED: whole} if wider else {})}
         self.vectors = self.readings[self.facts["reading"]["used"]]
@@ -211,8 +209,7 @@ class FewShot:
         else:
             tuner = Tuner(evidence, self.split.validation, recipe, self.seed, None)
             chosen = tuner.choose(kind, grid, recipe.decays)
-        # Older runs have no local form.
-        limit, width = facts["exact_items"], facts.get("local_width")
+        limit, width = facts["exact_items"], facts["local_width"]
         return self._judge(fit(chosen, evidence, limit, kind == TEXT_MODEL, width))
 
     def sequence_systems(self) -> dict[str, Fitted]:

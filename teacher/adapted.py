@@ -56,6 +56,7 @@ def load_adapted(source: str, layer: int | None, adapter: Path) -> AdaptedBackbo
         UsageError: as ``load_backbone``, or the adapter is missing or of another backbone.
         RunError: as ``load_backbone``, or the adapter is damaged.
     """
+    digest = adapter_sha(adapter)  # all of its files are there
     backbone = load_backbone(source, layer)
     merged = merged_layers(backbone, adapter)
     owner, attribute, blocks = blocks_of(backbone)
@@ -67,7 +68,7 @@ def load_adapted(source: str, layer: int | None, adapter: Path) -> AdaptedBackbo
     )
     setattr(merged.get_submodule(path), attribute, adapted[first:])
     plain = {field.name: getattr(backbone, field.name) for field in fields(backbone)}
-    plain["fingerprint"] += f"/adapter-{adapter_sha(adapter)}"
+    plain["fingerprint"] += f"/adapter-{digest}"
     return AdaptedBackbone(**plain, upper=merged, first=first)
 
 

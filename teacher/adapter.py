@@ -56,12 +56,11 @@ def merged_layers(backbone: "Backbone", folder: Path) -> nn.Module:
     """A copy of the model of ``backbone`` with the adapter in ``folder`` added to its weights.
 
     Raises:
-        UsageError: no adapter there, or one of another backbone or layer.
-        RunError: a file is damaged.
+        UsageError: an adapter of another backbone or layer.
+        RunError: a file is missing or damaged.
     """
     from peft import PeftModel  # takes seconds, and most backbones have no adapter
 
-    adapter_sha(folder)
     try:
         trained_on = read_json(folder / FACTS)["backbone"]
         if trained_on != backbone.fingerprint:

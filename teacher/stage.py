@@ -33,13 +33,13 @@ from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, interaction_counts
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import Verdict, guard
-from teacher.whitening import Whitening, fit_readings
+from teacher.whitening import Whitening, first_reading, fit_readings
 
 Vectors = npt.NDArray[np.float32]
 
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
-SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "scratch and transfer"
+SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "both starts"
 FROZEN, ADAPTED = "frozen reading", "adapted reading"
 
 
@@ -147,11 +147,7 @@ def _hash(array: Vectors) -> str:
 def _load_vectors(run: Run, recipe: TeacherRecipe, reading: str = ADAPTED) -> Vectors:
     """Item vectors float32 [N, d]; ``FROZEN`` leaves out what the adapter says."""
     vectors: Vectors = np.load(run.folder / "teacher/vectors/vectors.npy")
-    if reading == ADAPTED or vectors.shape[1] == recipe.dimensions:
-        return vectors
-    frozen = vectors[:, : recipe.dimensions]
-    norms = np.linalg.norm(frozen, axis=1, keepdims=True)
-    return np.divide(frozen, norms, out=np.zeros_like(frozen), where=norms > 0)
+    return vectors if reading == ADAPTED else first_reading(vectors, recipe.dimensions)
 
 
 def _choose_reading(run: Run, recipe: TeacherRecipe, cases: Cases) -> Verdict:

@@ -34,11 +34,10 @@ class Verdict:
         if not self.differences:
             return f"{self.used}: nothing to transfer from"
         best = max(self.differences, key=lambda way: self.differences[way])
-        gain, low, high = self.differences[best if self.used == self.without else self.used]
+        kept = self.used == self.without
+        gain, low, high = self.differences[best if kept else self.used]
         said = (
-            f"{self.used}, {best} gives no gain beyond chance"
-            if self.used == self.without
-            else self.used
+            f"{self.used} kept, no gain beyond chance from {best}" if kept else f"{self.used} used"
         )
         return f"{said}: validation NDCG@10 {gain:+.4f} ({low:+.4f} to {high:+.4f}) against {self.without}"
 

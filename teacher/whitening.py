@@ -95,6 +95,15 @@ def fit_readings(
     return Whitening(np.concatenate([one.mean for one in fitted]), matrix.astype(np.float32))
 
 
+def first_reading(vectors: Floats, dimensions: int) -> Floats:
+    """The first of the readings in vectors [N, readings * dimensions], as unit rows; float32 [N, dimensions]."""
+    if vectors.shape[1] == dimensions:
+        return vectors
+    rows = vectors[:, :dimensions]
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+
+
 def fit_whitening(
     vectors: npt.ArrayLike, dimensions: int = 256, power: float = HALF, sample: int = 50_000
 ) -> Whitening:

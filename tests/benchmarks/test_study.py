@@ -68,6 +68,7 @@ def teach(run):
         "teacher-holdout": {
             "item_models": {"EASE": EASE, "ItemKNN": {**knn, "validation": 0.1}},
             "exact_items": ITEMS,
+            "local_width": None,
             "length": 12,
             "reading": {"used": "adapted reading"},
         },

@@ -81,11 +81,11 @@ def test_what_sources_teach_serves_a_catalogue_that_was_never_seen() -> None:
     verdict = guard(dict(zip((SCRATCH, TRANSFER), ways, strict=True)), SCRATCH, cases, seed=0)
     assert verdict.used == TRANSFER
     assert verdict.ndcg[TRANSFER] > 2 * verdict.ndcg[SCRATCH]
-    assert verdict.describe().startswith("transfer: validation NDCG@10 +")
+    assert verdict.describe().startswith("transfer used: validation NDCG@10 +")
     # The other way round it does not help, and is not used.
     verdict = guard(dict(zip((TRANSFER, SCRATCH), ways, strict=True)), SCRATCH, cases, seed=0)
     assert verdict.used == SCRATCH
-    assert verdict.describe().startswith("scratch, transfer gives no gain beyond chance")
+    assert verdict.describe().startswith("scratch kept, no gain beyond chance from transfer: ")
 
 
 def test_equal_models_are_told_apart_by_nothing() -> None:
