@@ -26,7 +26,7 @@ BUDGET = {
     "text": 4,
     "control": 10,
     "final_student": 8,
-    "final_text": 2,
+    "final_text": 3,
     "export": 6,
 }
 """Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
