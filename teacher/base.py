@@ -13,18 +13,19 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch.nn import functional
 
 from pocketrec.errors import UsageError
 from pocketrec.files import atomic_write, read_json
 from teacher.adapter import FACTS, adapter_sha
 from teacher.backbone import SMOLLM2
-from teacher.recipe import SequenceRecipe, TeacherRecipe
+from teacher.recipe import NONE, SequenceRecipe, TeacherRecipe
 from teacher.sequence import SequenceModel
 
 FILE = "base.safetensors"
 ADAPTER = "adapter"
 RELEASED = Path(__file__).parent / "weights"
-AUTO, NONE = "auto", "none"
+AUTO = "auto"
 SHAPE = ("dimensions", "layers", "heads")
 
 
@@ -78,18 +79,21 @@ class BaseTeacher:
         """Give ``model`` these weights.
 
         Args:
-            basis: float32 [h, v], where the v dimensions of the model's item vectors lie in the language model's space
-                (``Whitening.basis``). The rotation goes into the projection, so the model stays as small as any other.
+            basis: float32 [h, v], where the first v dimensions of the model's item vectors lie in the language model's
+                space (``Readings.basis``). The rotation goes into the projection, so the model stays as small as any
+                other. Further dimensions are those of another encoder: the model starts without them.
         """
         wide, narrow = basis.shape
         # Models read unit vectors at unit variance, that is, times the root of their width.
         scale = math.sqrt(wide / narrow)
         # Where histories are longer than in any source, a later place is read like the last that was learned.
         places = torch.arange(model.length + 1).clamp(max=len(self.state["position"]) - 1)
+        projection = self.state["project.weight"] @ torch.from_numpy(basis) * scale
+        further = model.vectors.shape[1] - narrow
         state = {
             **model.state_dict(),
             **self.state,
-            "project.weight": self.state["project.weight"] @ torch.from_numpy(basis) * scale,
+            "project.weight": functional.pad(projection, (0, further)),
             "position": self.state["position"][places],
         }
         model.load_state_dict(state)

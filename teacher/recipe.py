@@ -10,6 +10,8 @@ from pydantic import (
     field_validator,
 )
 
+NONE = "none"
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -73,6 +75,8 @@ class TeacherRecipe(Strict):
     """The language model: "smollm2", a folder in Hugging Face format, or a hub id."""
     layer: PositiveInt | None = None
     """Hidden layer to pool; the family's default when not given."""
+    sentence_encoder: str = "minilm"
+    """Read beside the language model, used where that helps: "minilm", a folder, a hub id, or "none"."""
     max_tokens: PositiveInt = 96
     dimensions: PositiveInt = 256
     """Dimensions of the whitened item vectors."""

@@ -113,12 +113,14 @@ def train(
     seconds: float | None = None,
     epochs: int | None = None,
     shuffle: bool = False,
+    pretrained: bool = False,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Trained:
     """Train with cross-entropy over the catalogue and keep the weights of the best validation NDCG@10.
 
     With ``epochs`` given nothing is chosen: training runs that long and the last weights stay. ``shuffle`` reads
-    histories as sets, in a new order each epoch. ``progress`` gets the share of the work that is done.
+    histories as sets, in a new order each epoch. A ``pretrained`` model keeps the weights it came with where training
+    makes none better. ``progress`` gets the share of the work that is done.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -136,6 +138,19 @@ def train(
     total = recipe.epochs if epochs is None else epochs
     cases = validation.sample(recipe.validation_users, seed)
     epoch = 0
+
+    def judge() -> bool:
+        """Keep the weights if they are the best so far."""
+        nonlocal best, best_epoch, best_state
+        ndcg = float(metrics.ndcg_at(rank_targets(SequenceScorer(model).logits, cases), 10).mean())
+        if ndcg <= best:
+            return False
+        best, best_epoch = ndcg, epoch
+        best_state = {name: value.clone() for name, value in model.state_dict().items()}
+        return True
+
+    if pretrained and epochs is None:
+        judge()
     while epoch < total and time.monotonic() < deadline:
         model.train()
         shown = [generator.permutation(s) for s in sequences] if shuffle else sequences
@@ -156,19 +171,13 @@ def train(
                 break
         epoch += 1
         last = epoch == total or time.monotonic() > deadline
-        if epochs is None and (epoch % recipe.evaluate_every == 0 or last):
-            ndcg = float(
-                metrics.ndcg_at(rank_targets(SequenceScorer(model).logits, cases), 10).mean()
-            )
-            if ndcg > best:
-                best, best_epoch = ndcg, epoch
-                best_state = {name: value.clone() for name, value in model.state_dict().items()}
-            elif epoch - best_epoch >= recipe.patience:
-                break
+        due = epochs is None and (epoch % recipe.evaluate_every == 0 or last)
+        if due and not judge() and epoch - best_epoch >= recipe.patience:
+            break
     if best_state is not None:
         model.load_state_dict(best_state)
     model.eval().cpu()
-    return Trained(best, best_epoch or epoch, time.monotonic() - started)
+    return Trained(best, epoch if best_state is None else best_epoch, time.monotonic() - started)
 
 
 def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:

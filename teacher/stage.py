@@ -1,6 +1,5 @@
 """The teacher stage: item vectors, models on them, their fusion, and the artefact that the student learns from."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,32 +14,28 @@ from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
-from pocketrec.files import cache_folder
 from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Cases, Indices, Split, everything
-from teacher.adapted import load_adapted
 from teacher.adapter import adapter_sha
-from teacher.backbone import load_backbone
 from teacher.base import Base, BaseTeacher, open_base
 from teacher.content import Content
-from teacher.encode import encode_items
 from teacher.evidence import Evidence
-from teacher.fusion import Fused, choose_weight, validation_ndcg
+from teacher.fusion import validation_ndcg
 from teacher.item_models import Chosen, Tuner, affordable_items, affordable_width, fit
+from teacher.learned_fusion import choose_fusion
+from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, interaction_counts
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import Verdict, guard
-from teacher.whitening import Whitening, first_reading, fit_readings
 
 Vectors = npt.NDArray[np.float32]
 
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
 SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "both starts"
-FROZEN, ADAPTED = "frozen reading", "adapted reading"
 
 
 def run(run: Run, report: Report) -> None:
@@ -59,14 +54,21 @@ def run(run: Run, report: Report) -> None:
     base = open_base(recipe)
     encoding = {
         name: settings[name]
-        for name in ("backbone", "layer", "max_tokens", "dimensions", "whitening")
+        for name in (
+            "backbone",
+            "layer",
+            "sentence_encoder",
+            "max_tokens",
+            "dimensions",
+            "whitening",
+        )
     }
     if base.adapter:
         encoding["adapter"] = adapter_sha(base.adapter)
     vectors = run.artefact(
         "teacher/vectors",
         encoding,
-        lambda folder: _encode(run, recipe, base.adapter, folder, report),
+        lambda folder: read_texts(run, recipe, base.adapter, folder, report),
         report,
     )
     if base.sequence:
@@ -95,75 +97,18 @@ def _first(error: ValidationError) -> str:
     return f"{'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
 
 
-def _encode(
-    run: Run, recipe: TeacherRecipe, adapter: Path | None, folder: Path, report: Report
-) -> dict[str, Any]:
-    texts = run.dataset.texts
-    backbone = (
-        load_adapted(recipe.backbone, recipe.layer, adapter)
-        if adapter
-        else load_backbone(recipe.backbone, recipe.layer)
-    )
-    counts = interaction_counts(run.dataset.sequences, len(texts))
-    with report.task(
-        f"Reading {len(texts):,} item texts with {backbone.name}", len(texts)
-    ) as advance:
-        encoded = encode_items(
-            texts,
-            backbone,
-            cache_folder() / "vectors.sqlite",
-            run.share("encode"),
-            recipe.max_tokens,
-            np.argsort(-counts, kind="stable"),
-            lambda done, total: advance(done),
-        )
-    whitening = fit_readings(
-        encoded.vectors, backbone.readings, recipe.dimensions, recipe.whitening
-    )
-    whitening.save(folder / "whitening.safetensors")
-    vectors = whitening.apply(encoded.vectors)
-    np.save(folder / "vectors.npy", vectors)
-    read = int(encoded.encoded.sum())
-    rest = (
-        ""
-        if read == len(texts)
-        else "; the others are guessed from their tokens: more minutes read more"
-    )
-    return {
-        "backbone": backbone.name,
-        "backbone_fingerprint": backbone.fingerprint,
-        "readings": backbone.readings,
-        "encoded": read,
-        "sha": _hash(vectors),
-        "summary": f"{read:,} of {len(texts):,} item texts read by {backbone.name}{' and an adapter' if adapter else ''}, "
-        f"{vectors.shape[1]} dimensions{rest}",
-    }
-
-
-def _hash(array: Vectors) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=16).hexdigest()
-
-
-def _load_vectors(run: Run, recipe: TeacherRecipe, reading: str = ADAPTED) -> Vectors:
-    """Item vectors float32 [N, d]; ``FROZEN`` leaves out what the adapter says."""
-    vectors: Vectors = np.load(run.folder / "teacher/vectors/vectors.npy")
-    return vectors if reading == ADAPTED else first_reading(vectors, recipe.dimensions)
-
-
-def _choose_reading(run: Run, recipe: TeacherRecipe, cases: Cases) -> Verdict:
-    """Whether the adapter helps to tell which texts people choose together, before anything else is learned."""
-    whole = _load_vectors(run, recipe)
-    ways = {FROZEN: Content(_load_vectors(run, recipe, FROZEN)).scores}
-    if whole.shape[1] > recipe.dimensions:
-        ways[ADAPTED] = Content(whole).scores
-    return guard(ways, FROZEN, cases, run.settings.seed)
+def _choose_reading(readings: Readings, cases: Cases, seed: int) -> Verdict:
+    """Which reading tells best which texts people choose together, before anything else is learned."""
+    ways = {way: Content(readings.vectors(way)).scores for way in readings.ways}
+    return guard(ways, FROZEN, cases, seed)
 
 
 def _train_sequence(
     run: Run,
     recipe: TeacherRecipe,
     split: Split,
-    vectors: Vectors,
+    readings: Readings,
+    way: str,
     length: int,
     base: BaseTeacher | None,
     seconds: float | None,
@@ -172,10 +117,9 @@ def _train_sequence(
 ) -> tuple[SequenceModel, Trained]:
     """A sequence model on the training part of ``split``, from the weights of ``base`` or from random ones."""
     torch.manual_seed(run.settings.seed)  # of the first weights; train() seeds its own draws
-    model = SequenceModel(vectors, length, recipe.sequence)
+    model = SequenceModel(readings.vectors(way), length, recipe.sequence)
     if base:
-        whitening = Whitening.load(run.folder / "teacher/vectors/whitening.safetensors")
-        base.start(model, whitening.basis[:, : vectors.shape[1]])
+        base.start(model, readings.basis(way))
     sequences, as_sets = readable(split.train, split.unordered)
     title = f"Training the sequence model from {'the base teacher' if base else 'scratch'}"
     with report.task(title, 1.0) as advance:
@@ -188,6 +132,7 @@ def _train_sequence(
             seconds,
             epochs,
             shuffle=as_sets,
+            pretrained=base is not None,
             progress=advance,
         )
     return model, trained
@@ -199,8 +144,9 @@ def _choose(
     """Fit on the training part, choose everything on validation, read test once."""
     split, seed = run.split, run.settings.seed
     tuning = split.validation.sample(recipe.fusion_users, seed)
-    reading = _choose_reading(run, recipe, tuning)
-    vectors = _load_vectors(run, recipe, reading.used)
+    readings = load_readings(run, recipe)
+    reading = _choose_reading(readings, tuning, seed)
+    vectors = readings.vectors(reading.used)
     items = len(vectors)
     evidence = Evidence.of(split.train, split.unordered, vectors)
     chosen = _choose_item_models(run, recipe, evidence, report)
@@ -226,7 +172,9 @@ def _choose(
     seconds = run.share("teacher")
     each = seconds and seconds / len(starts)
     fitted = {
-        name: _train_sequence(run, recipe, split, vectors, length, start, each, None, report)
+        name: _train_sequence(
+            run, recipe, split, readings, reading.used, length, start, each, None, report
+        )
         for name, start in starts.items()
     }
     scorers = {name: SequenceScorer(model) for name, (model, _) in fitted.items()}
@@ -234,15 +182,15 @@ def _choose(
         scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
     verdict = guard({n: scorer.logits for n, scorer in scorers.items()}, SCRATCH, tuning, seed)
     sequence = scorers[verdict.used]
-    weight, validation = choose_weight(sequence, models[TEXT_MODEL], tuning)
-    fused = Fused(sequence, models[TEXT_MODEL], weight)
-    popularity = Popularity(interaction_counts(split.train, items))
+    counts = interaction_counts(split.train, items)
+    fusion = choose_fusion(sequence, models[TEXT_MODEL], counts, tuning, seed)
+    popularity = Popularity(counts)
     with report.task("Ranking the test items", 3) as advance:
         ranks = {}
         for stage, scorer in (
             ("popularity", popularity),
             ("best_peer", models[peer.kind]),
-            ("teacher", fused),
+            ("teacher", fusion.scorer),
         ):
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
@@ -255,10 +203,10 @@ def _choose(
         "names": {
             "popularity": popularity.name,
             "best_peer": peer.describe(),
-            "teacher": fused.name,
+            "teacher": fusion.scorer.name,
         },
         "described": "; ".join(
-            [run.facts("teacher/vectors")["backbone"], *_verdicts(reading, verdict)]
+            [run.facts("teacher/vectors")["backbone"], *_verdicts(reading, verdict, fusion.verdict)]
         ),
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
         "exact_items": limit,
@@ -268,12 +216,13 @@ def _choose(
         "reading": reading.as_dict(),
         "transfer": verdict.as_dict(),
         "source_domains": base.domains
-        if reading.used == ADAPTED or verdict.used != SCRATCH
+        if reads_with_adapter(reading.used) or verdict.used != SCRATCH
         else [],
-        "sequence_weight": weight,
-        "validation_ndcg@10": validation,
+        "fusion": fusion.verdict.as_dict(),
+        "sequence_weight": fusion.weight,
+        "validation_ndcg@10": fusion.validation,
         "summary": f"NDCG@10 {ndcg['teacher']:.4f}; best peer {ndcg['best_peer']:.4f}, {peer.describe()}"
-        + "".join(f"; {said}" for said in _verdicts(reading, verdict)),
+        + "".join(f"; {said}" for said in _verdicts(reading, verdict, fusion.verdict)),
     }
 
 
@@ -343,7 +292,8 @@ def _refit(
 ) -> dict[str, Any]:
     """The chosen settings fitted on every interaction, for the bundle that ships."""
     split = everything(run.dataset)
-    vectors = _load_vectors(run, recipe, facts["reading"]["used"])
+    readings, way = load_readings(run, recipe), facts["reading"]["used"]
+    vectors = readings.vectors(way)
     evidence = Evidence.of(split.train, split.unordered, vectors)
     models = {}
     with report.task("Fitting item-item models on every interaction", 2) as advance:
@@ -365,7 +315,8 @@ def _refit(
             run,
             recipe,
             split,
-            vectors,
+            readings,
+            way,
             facts["length"],
             base.sequence if start == TRANSFER else None,
             seconds and seconds / len(starts),

@@ -1,4 +1,4 @@
-"""The guard of transfer: what other domains taught is used where it helps on the target's validation users."""
+"""The guard: what other domains taught, or a larger model learned, is used where it helps on validation users."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ class Verdict:
 
     Attributes:
         used: its name.
-        without: the way that owes nothing to other domains.
+        without: the plain way, which owes nothing to other domains or to further weights.
         ndcg: validation NDCG@10 of each way.
         differences: NDCG@10 of each other way less that of ``without``, with its paired 95 % interval.
     """
@@ -32,7 +32,7 @@ class Verdict:
 
     def describe(self) -> str:
         if not self.differences:
-            return f"{self.used}: nothing to transfer from"
+            return f"{self.used}: nothing to compare it with"
         best = max(self.differences, key=lambda way: self.differences[way])
         kept = self.used == self.without
         gain, low, high = self.differences[best if kept else self.used]

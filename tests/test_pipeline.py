@@ -22,6 +22,7 @@ from pocketrec.run import Run
 RECIPE = """
 [teacher]
 backbone = "{backbone}"
+sentence_encoder = "none"
 dimensions = 32
 ridges = [10, 100]
 text_weights = [0, 5]
@@ -167,7 +168,7 @@ def test_the_second_run_reuses_everything_and_trains_nothing(
     before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in bundle.iterdir()}
     ledger = read_json(built.run.folder / "ledger.json")
     for stage, names in (
-        (teacher.stage, ("load_backbone", "train", "fit", "Tuner")),
+        (teacher.stage, ("read_texts", "train", "fit", "Tuner")),
         (distill.stage, ("train_sequence_encoder", "train_text_encoder", "train_tokenizer")),
         (export.stage, ("export_student", "write_bundle")),
     ):

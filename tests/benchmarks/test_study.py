@@ -1,5 +1,6 @@
 """The study on a run whose vectors and base teacher are made up: what each share may see, and what is kept."""
 
+import itertools
 from dataclasses import replace
 from functools import partial
 
@@ -15,9 +16,11 @@ from pocketrec.errors import RunError, UsageError
 from pocketrec.files import read_json, write_json
 from pocketrec.run import Run
 from pocketrec.splits import Cases, Split
+from teacher import sequence
 from teacher.base import BaseTeacher
+from teacher.readings import ADAPTED, FROZEN, SENTENCE, Readings
 from teacher.recipe import SequenceRecipe
-from teacher.sequence import SequenceModel, Trained
+from teacher.sequence import SequenceModel
 from teacher.whitening import Whitening
 
 MODEL = SequenceRecipe(dimensions=16, layers=1, epochs=2)
@@ -35,16 +38,13 @@ epochs = 2
 """
 EASE = {"kind": "EASE", "settings": {"ridge": 33.0}, "decay": 0.8, "validation": 0.1}
 HIDDEN = 40
-AT_ZERO = [
-    "Content, frozen",
-    "EASE with text, frozen",
-    "EASE with text + Content, frozen",
-    "Content, both",
-    "EASE with text, both",
-    "EASE with text + Content, both",
-    "Base teacher, not fine-tuned",
-    "Fused",
+ALONE = "Content, sentences alone"
+BY_READING = [
+    f"{system}, {reading}"
+    for reading in ("frozen", "both", "frozen, sentences", "both, sentences")
+    for system in ("Content", "EASE with text", "EASE with text + Content")
 ]
+UNTRAINED = "Base teacher, not fine-tuned"
 TRAINED = [
     "SASRec on IDs, CE",
     "Sequence from scratch",
@@ -59,9 +59,9 @@ def teach(run):
     folder.mkdir(parents=True)
     vectors = unit_rows((ITEMS, 32))
     vectors[np.arange(ITEMS), np.arange(ITEMS) // PER_GENRE] += 1  # the frozen half knows genres
-    np.save(folder / "vectors.npy", vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
-    matrix = unit_rows((HIDDEN, 32), seed=1)
-    Whitening(np.zeros(HIDDEN, np.float32), matrix).save(folder / "whitening.safetensors")
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    whitening = Whitening(np.zeros(HIDDEN, np.float32), unit_rows((HIDDEN, 32), seed=1))
+    Readings(vectors, unit_rows((ITEMS, 16), seed=2), whitening, 16).save(folder)
     knn = {"kind": "ItemKNN", "settings": {"neighbours": 20, "shrink": 10}, "decay": 1.0}
     records = {
         "teacher-vectors": {"backbone_fingerprint": "tiny"},
@@ -70,7 +70,7 @@ def teach(run):
             "exact_items": ITEMS,
             "local_width": None,
             "length": 12,
-            "reading": {"used": "adapted reading"},
+            "reading": {"used": ADAPTED + SENTENCE},
         },
     }
     for name, facts in records.items():
@@ -154,13 +154,21 @@ def test_a_share_trains_for_as_many_steps():
 
 
 def test_the_readings(target):
-    assert list(target.readings) == ["frozen reading", "adapted reading"]
-    frozen, both = target.readings.values()
-    assert (frozen.shape, both.shape) == ((ITEMS, 16), (ITEMS, 32))
-    for vectors in (frozen, both):
+    ways = [FROZEN, ADAPTED, FROZEN + SENTENCE, ADAPTED + SENTENCE]
+    assert list(target.readings) == list(few_shot.READINGS) == ways
+    frozen, both, beside, whole = target.readings.values()
+    for vectors, width in zip((frozen, both, beside, whole), (16, 32, 32, 48), strict=True):
+        assert vectors.shape == (ITEMS, width)
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
     np.testing.assert_allclose(frozen, both[:, :16] / np.linalg.norm(both[:, :16], axis=1)[:, None])
-    assert target.vectors is both
+    assert target.vectors is whole
+
+
+def test_the_base_teacher_starts_without_the_sentences(target):
+    model = target.sequence_model(0, target.base.sequence)
+    assert model.project.weight[:, :32].any()
+    assert not model.project.weight[:, 32:].any()
+    assert target.sequence_model(0, None).project.weight[:, 32:].any()
 
 
 def test_a_model_on_ids_reads_no_text(target):
@@ -171,14 +179,14 @@ def test_a_model_on_ids_reads_no_text(target):
     cosines = (items @ items.T).fill_diagonal_(0)
     assert cosines.max() < 0.95  # every item is another
     other = Target(target.run)
-    other.vectors = unit_rows((ITEMS, 32), seed=9)
+    other.vectors = unit_rows((ITEMS, 48), seed=9)
     torch.testing.assert_close(other.on_ids(seed=0).items().detach(), items)
 
 
 def test_no_share_needs_and_reads_no_training_history(target):
     row = measure(target, 0)
     assert row["training_users"] == 0
-    assert [one["system"] for one in row["systems"]] == AT_ZERO
+    assert [one["system"] for one in row["systems"]] == [ALONE, *BY_READING, UNTRAINED, "Fused"]
     run = Run(target.run.folder, target.run.settings)
     split = run.split
     others = [np.random.default_rng(u).permutation(ITEMS)[:9] for u in range(USERS)]
@@ -187,14 +195,17 @@ def test_no_share_needs_and_reads_no_training_history(target):
     ndcg = {name: one["ndcg@10"]["mean"] for name, one in by_name(row).items()}
     chance = np.sum(1 / np.log2(np.arange(2, 12))) / ITEMS
     assert ndcg["Content, frozen"] > 2 * chance  # texts tell genres, and users keep to one
+    assert ndcg["Content, both, sentences"] > ndcg[ALONE]  # which are random here
 
 
 def test_a_share_has_every_system_on_the_same_users(target, tenth):
     assert tenth["training_users"] == USERS // 10
     first = ["Popularity", "ItemKNN", "EASE"]
     assert [one["system"] for one in tenth["systems"]] == [
+        ALONE,
         *first,
-        *AT_ZERO[:-1],
+        *BY_READING,
+        UNTRAINED,
         *TRAINED,
         "Fused",
     ]
@@ -202,10 +213,10 @@ def test_a_share_has_every_system_on_the_same_users(target, tenth):
         assert one["precision@10"] == pytest.approx(one["recall@10"]["mean"] / 10)
         assert 0 <= one["validation_ndcg@10"] <= 1
     found = by_name(tenth)
-    parts = [name for name in (*AT_ZERO[:-1], *TRAINED[1:]) if " + " not in name]
+    parts = [name for name in (*BY_READING, UNTRAINED, *TRAINED[1:]) if " + " not in name]
     best = max(found[name]["validation_ndcg@10"] for name in parts)
     assert found["Fused"]["validation_ndcg@10"] >= best
-    untrained, tuned = (found[name]["validation_ndcg@10"] for name in (AT_ZERO[-2], TRAINED[2]))
+    untrained, tuned = (found[name]["validation_ndcg@10"] for name in (UNTRAINED, TRAINED[2]))
     assert tuned >= untrained
     for one in tenth["differences"]:
         means = [found[one[side]]["ndcg@10"]["mean"] for side in ("ours", "theirs")]
@@ -220,34 +231,51 @@ def test_with_everything_the_peers_are_the_run_s(target, tenth):
     assert found["EASE"]["settings"] == "EASE (ridge 33, decay 0.8)"
     assert "ridge 33" not in by_name(tenth)["EASE"]["settings"]
     assert found["EASE"]["ndcg@10"]["mean"] > by_name(tenth)["EASE"]["ndcg@10"]["mean"]
-    assert "EASE with text + Content, both" not in found
+    assert not [name for name in found if name.startswith("EASE with text + Content")]
     # What learns nothing from the target is the same at every share.
-    for name in ("Content, both", "Base teacher, not fine-tuned"):
+    for name in (ALONE, "Content, both", "Content, both, sentences", UNTRAINED):
         assert found[name] == by_name(tenth)[name]
 
 
 def test_fine_tuning_that_spoils_the_base_teacher_is_left_out(target, monkeypatch):
-    monkeypatch.setattr(few_shot, "train", lambda *given, **named: Trained(0.0, 3, 1.0))
-    few = FewShot(target, 0.1, seconds=5, seed=0, report=Recorder())
-    # By its place: the base teacher is judged first, what comes after is worse.
-    seen = iter([0.5, 0.1, 0.1, 0.1, 0.4])
+    worse = itertools.count(1)  # each validation in training finds its targets a rank lower
+    monkeypatch.setattr(sequence, "rank_targets", lambda *given: np.array([next(worse)]))
+    found = FewShot(target, 0.1, seconds=5, seed=0, report=Recorder()).sequence_systems()
+    untrained, tuned = found[UNTRAINED], found[TRAINED[2]]
+    assert tuned.settings == "Sequence from the base teacher (0 epochs)"
+    assert tuned.validation == untrained.validation
+    histories = target.run.split.test.histories
+    np.testing.assert_array_equal(
+        tuned.scorer.scores(histories), untrained.scorer.scores(histories)
+    )
+    assert found[TRAINED[3]].scorer.models[1] is tuned.scorer.models[0]
+    assert "(0 epochs)" not in found[TRAINED[1]].settings  # from scratch there is nothing to keep
+
+
+def test_the_best_of_every_decay_and_sharpness(target, monkeypatch):
+    few = FewShot(target, 0, seconds=5, seed=0, report=Recorder())
+    # By their order: at each sharpness both decays; a tie keeps the first.
+    seen = iter([0.1, 0.3, 0.4, 0.4])
     monkeypatch.setattr(few_shot, "validation_ndcg", lambda *given: next(seen))
-    found = few.sequence_systems()
-    assert found[TRAINED[1]].settings == "Sequence from scratch (3 epochs)"
-    assert found[TRAINED[2]].settings == "Sequence from the base teacher (0 epochs)"
-    assert found[TRAINED[2]].scorer is found["Base teacher, not fine-tuned"].scorer
-    assert found[TRAINED[3]].scorer.models[1] is found[TRAINED[2]].scorer.models[0]
+    found = few._content(target.readings[FROZEN], "frozen")
+    assert found.settings == "Content (sharpness 2, decay 0.7), frozen"
+    assert next(seen, None) is None
+    (scores,) = found.scorer.scores([np.array([3, 5])])
+    cosines = target.readings[FROZEN] @ target.readings[FROZEN][[3, 5]].T
+    kernel = (np.exp(2 * cosines) - 1) / (np.exp(2) - 1)
+    np.testing.assert_allclose(scores, kernel @ [0.7, 1], atol=1e-5)
 
 
 def test_without_a_base_teacher_there_is_nothing_to_compare(target):
     alone = Target(target.run)
     alone.base = replace(alone.base, sequence=None)
-    del alone.readings["adapted reading"]
+    alone.texts = replace(alone.texts, sentences=None)
+    alone.readings = {FROZEN: alone.readings[FROZEN]}
     row = measure(alone, 0)
-    assert [one["system"] for one in row["systems"]] == AT_ZERO[:3]
+    assert [one["system"] for one in row["systems"]] == BY_READING[:3]
     assert row["differences"] == []
     found = by_name(measure(alone, 0.1))
-    assert not {TRAINED[2], TRAINED[3], "Content, both", AT_ZERO[-2]} & set(found)
+    assert not {TRAINED[2], TRAINED[3], ALONE, UNTRAINED, *BY_READING[3:]} & set(found)
     assert {"Sequence from scratch", "Fused"} <= set(found)
 
 
@@ -305,7 +333,7 @@ def test_markdown(run, tmp_path, counted, tenth, capsys):
     ease = by_name(tenth)["EASE"]
     means = (ease["precision@10"], ease["recall@10"]["mean"], ease["f1@10"])
     assert f"| EASE | {' | '.join(f'{mean:.4f}' for mean in means)} |" in "\n".join(table)
-    assert sum(line.startswith("- NDCG@10 of ") for line in lines) == 4
+    assert sum(line.startswith("- NDCG@10 of ") for line in lines) == len(few_shot.QUESTIONS)
     assert "same 150 test users" in lines[-3]
     assert "learned from books" not in "\n".join(lines)
 

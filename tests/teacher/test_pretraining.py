@@ -20,9 +20,10 @@ from teacher.base import FILE, BaseTeacher
 from teacher.base_training import train_base
 from teacher.contrastive import train_adapter
 from teacher.pretraining import Domain, Sampler, pretrain
+from teacher.readings import ADAPTED, FROZEN, SENTENCE, Readings
 from teacher.recipe import PretrainingRecipe, SequenceRecipe
 from teacher.sequence import SequenceModel, SequenceScorer
-from teacher.stage import ADAPTED, BOTH, FROZEN, SCRATCH, TRANSFER
+from teacher.stage import BOTH, SCRATCH, TRANSFER
 from teacher.transfer import guard
 from teacher.whitening import fit_whitening
 
@@ -116,6 +117,25 @@ def test_the_rotation_goes_into_the_projection() -> None:
     assert torch.equal(target.position, shared.position[:6])
 
 
+def test_what_another_encoder_says_starts_without_weight() -> None:
+    """Beside a sentence encoder's vectors a model starts as one that does not read them, and learns to."""
+    raw = np.random.default_rng(0).normal(size=(30, WIDTH)).astype(np.float32)
+    whitening = fit_whitening(raw, 7)
+    readings = Readings(whitening.apply(raw), unit_rows((30, 7)), whitening, 7)
+    base = BaseTeacher.of(SequenceModel(unit_rows((5, WIDTH)), 9, SMALL), {})
+    plain, wider = (
+        SequenceModel(readings.vectors(way), 9, SMALL).eval() for way in (FROZEN, FROZEN + SENTENCE)
+    )
+    base.start(plain, readings.basis(FROZEN))
+    base.start(wider, readings.basis(FROZEN + SENTENCE))
+    torch.testing.assert_close(wider.items(), plain.items(), atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(wider.project.weight[:, :7], plain.project.weight)
+    assert not wider.project.weight[:, 7:].any()
+    wider.items()[:, 0].sum().backward()
+    assert wider.project.weight.grad is not None
+    assert wider.project.weight.grad[0, 7:].all()
+
+
 def test_places_beyond_those_of_the_sources_are_read_like_the_last() -> None:
     base = BaseTeacher.of(SequenceModel(unit_rows((4, WIDTH)), 3, SMALL), {})
     longer = SequenceModel(unit_rows((4, WIDTH)), 6, SMALL)
@@ -139,6 +159,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 
 RECIPE = """[teacher]
 backbone = "{backbone}"
+sentence_encoder = "none"
 base = "{base}"
 dimensions = 16
 ridges = [10, 100]

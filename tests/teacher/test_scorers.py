@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse
@@ -14,6 +15,7 @@ from pocketrec.catalogue import Item
 from pocketrec.rules import Rules
 from teacher.evidence import Evidence
 from teacher.fusion import Fused
+from teacher.learned_fusion import Concatenation, Gate, LearnedFusion
 from teacher.local import local_ease_with_text
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import SequenceRecipe
@@ -81,6 +83,14 @@ def sequence() -> SequenceScorer:
     return SequenceScorer(SequenceModel(VECTORS, 10, recipe))
 
 
+def learned(head: type[Gate] | type[Concatenation]) -> LearnedFusion:
+    counts = interaction_counts(TRAIN, ITEMS)
+    made = LearnedFusion(sequence(), headed(), head(0.6), counts, (1.5, 0.7))
+    for parameter in made.head.parameters():
+        torch.nn.init.normal_(parameter)
+    return made
+
+
 RULES = Rules.parse(
     """
 [[boost]]
@@ -103,6 +113,8 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "head and tail": headed,
     "sequence": sequence,
     "fused": lambda: Fused(sequence(), headed(), 0.6),
+    "gated": lambda: learned(Gate),
+    "concatenated": lambda: learned(Concatenation),
     "with rules": lambda: RuledScorer(headed(), RULES),
 }
 

@@ -288,6 +288,49 @@ class TestWhatIsKept:
         assert trained.epochs == 3
         assert trained.validation == -1.0
 
+    def test_a_pretrained_model_keeps_its_weights_where_none_are_better(
+        self, scripted: Callable[..., list[Tensor]]
+    ) -> None:
+        histories, cases = circle()
+        m = model()
+        before = weights(m)
+        seen = scripted(2, 2, 3)  # as it came, then no better for two epochs
+        trained = train(m, histories, cases, self.recipe, seed=0, pretrained=True)
+        assert trained.epochs == 0
+        assert trained.validation == pytest.approx(1 / math.log2(3))
+        assert torch.equal(weights(m), before)
+        assert [torch.equal(before, w) for w in seen] == [True, False, False]
+
+    def test_a_pretrained_model_trains_like_any_other(
+        self, scripted: Callable[..., list[Tensor]]
+    ) -> None:
+        histories, cases = circle()
+        once, again = model(), model()
+        scripted(5, 2, 3, 9)
+        fresh = train(once, histories, cases, self.recipe, seed=0)
+        scripted(6, 5, 2, 3, 9)
+        trained = train(again, histories, cases, self.recipe, seed=0, pretrained=True)
+        assert (trained.epochs, trained.validation) == (fresh.epochs, fresh.validation)
+        assert torch.equal(weights(again), weights(once))
+        scripted()  # with epochs given nothing is validated
+        trained = train(again, histories, cases, self.recipe, seed=0, epochs=2, pretrained=True)
+        assert trained.epochs == 2
+        assert not torch.equal(weights(again), weights(once))
+
+    def test_steps_that_spoil_what_a_pretrained_model_knows_are_undone(self) -> None:
+        histories, cases = circle()
+        m = model()
+        train(m, histories, cases, SMALL.model_copy(update={"learning_rate": 2e-2}), 0, epochs=20)
+        before = weights(m)
+        spoiling = self.recipe.model_copy(update={"learning_rate": 10.0})
+        kept = train(m, histories, cases, spoiling, seed=0, pretrained=True)
+        assert kept.epochs == 0
+        assert torch.equal(weights(m), before)
+        spoilt = train(m, histories, cases, spoiling, seed=0)
+        assert spoilt.epochs > 0
+        assert spoilt.validation < kept.validation / 2
+        assert not torch.equal(weights(m), before)
+
     def test_no_epoch_is_none(self) -> None:
         # What a run without time left chose must not become the recipe's hundred.
         histories, cases = circle()
@@ -334,6 +377,15 @@ class TestDeadline:
         assert trained.epochs == 0
         assert not m.training
         assert np.isfinite(SequenceScorer(m).scores(histories)).all()
+
+    def test_no_time_at_all_leaves_a_pretrained_model_as_it_came(self) -> None:
+        histories, cases = circle()
+        m = model()
+        before = weights(m)
+        trained = train(m, histories, cases, self.recipe, seed=0, seconds=0.0, pretrained=True)
+        assert trained.epochs == 0
+        assert trained.validation >= 0  # judged, unlike one that knows nothing
+        assert torch.equal(weights(m), before)
 
     def test_progress_grows_from_nothing_to_one(self) -> None:
         histories, cases = circle()

@@ -18,6 +18,7 @@ from teacher.scorers import Popularity, interaction_counts
 RECIPE = """
 [teacher]
 backbone = "{backbone}"
+sentence_encoder = "none"
 dimensions = 32
 neighbours = 10
 ridges = [10, 100]
@@ -132,7 +133,7 @@ def test_again_reuses_all_of_it(
     taught: tuple[Run, Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = taught
-    for name in ("load_backbone", "train", "fit"):
+    for name in ("read_texts", "train", "fit"):
         monkeypatch.setattr(stage, name, None)
     report = Recorder()
     stage.run(Run.open(run.folder), report)
