@@ -61,6 +61,8 @@ def study(
             rows[share]["commit"] = result["environment"]["commit"]
             write_json(path, {**result, "shares": [rows[done] for done in sorted(rows)]})
         show(rows[share], markdown)
+    if len(shares) > 1:
+        overview([rows[share] for share in shares], markdown)
     print(*notes(result), sep="\n\n" if markdown else "\n")
     say(str(path))
 
@@ -91,6 +93,19 @@ def cells(row: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         yield (one["system"], *(f"{mean:.4f}" for mean in means), interval)
 
 
+def overview(rows: list[dict[str, Any]], markdown: bool) -> None:
+    """Print Recall@10 and NDCG@10 of every system at every share."""
+    found: dict[str, dict[float, str]] = {}
+    for row in reversed(rows):  # the largest share knows the most systems
+        for one in row["systems"]:
+            means = f"{one['recall@10']['mean']:.4f} / {one['ndcg@10']['mean']:.4f}"
+            found.setdefault(one["system"], {})[row["share"]] = means
+    shares = [row["share"] for row in rows]
+    columns = ("R@10 / NDCG@10", *(f"{100 * share:g} %" for share in shares))
+    lines = [(name, *(cell.get(s, "") for s in shares)) for name, cell in found.items()]
+    draw("At each share of the training users", columns, lines, markdown)
+
+
 def show(row: dict[str, Any], markdown: bool) -> None:
     """Print a share's table and differences, for a terminal or as Markdown."""
     answers = [
@@ -98,17 +113,24 @@ def show(row: dict[str, Any], markdown: bool) -> None:
         f"({one['ndcg@10']['low']:+.4f} to {one['ndcg@10']['high']:+.4f})."
         for one in row["differences"]
     ]
+    draw(title(row), COLUMNS, list(cells(row)), markdown)
+    print(*(f"- {answer}" if markdown else answer for answer in answers), "", sep="\n")
+
+
+def draw(
+    heading: str, columns: Sequence[str], lines: Sequence[Sequence[str]], markdown: bool
+) -> None:
+    """Print a table whose first column holds names and the others numbers."""
     if markdown:
-        lines = [COLUMNS, ("---", *["---:"] * (len(COLUMNS) - 1)), *cells(row)]
-        drawn = [f"| {' | '.join(line)} |" for line in lines]
-        print(f"**{title(row)}**", "", *drawn, "", *(f"- {a}" for a in answers), "", sep="\n")
+        drawn = [columns, ("---", *["---:"] * (len(columns) - 1)), *lines]
+        print(f"**{heading}**", "", *(f"| {' | '.join(line)} |" for line in drawn), "", sep="\n")
         return
-    made = table(*COLUMNS, right=COLUMNS[1:], title=title(row))
+    made = table(*columns, right=columns[1:], title=heading)
     made.padding, made.show_edge = (0, 1, 0, 0), False  # else a name would wrap in 80 columns
-    for line in cells(row):
+    for line in lines:
         made.add_row(*line)
     results().print(made)
-    print("", *answers, "", sep="\n")
+    print("")
 
 
 def notes(result: dict[str, Any]) -> list[str]:

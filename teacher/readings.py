@@ -15,7 +15,7 @@ from teacher.backbone import Backbone, load_backbone
 from teacher.encode import EncodedItems, encode_items
 from teacher.recipe import NONE, TeacherRecipe
 from teacher.scorers import interaction_counts
-from teacher.whitening import Whitening, first_reading, fit_readings, fit_whitening
+from teacher.whitening import Whitening, first_reading, fit_readings, fit_whitening, unit_rows
 
 Vectors = npt.NDArray[np.float32]
 
@@ -62,11 +62,8 @@ class Readings:
         if not way.endswith(SENTENCE):
             return language
         assert self.sentences is not None
-        parts = language.shape[1] // self.dimensions
-        return np.concatenate(
-            [language * (parts / (parts + 1)) ** 0.5, self.sentences * (1 / (parts + 1)) ** 0.5],
-            axis=1,
-        ).astype(np.float32)
+        each = np.sqrt(np.float32(language.shape[1] // self.dimensions))
+        return unit_rows(np.concatenate([each * language, self.sentences], axis=1))
 
     def basis(self, way: str) -> Vectors:
         """Where the first columns of ``vectors(way)`` lie in the language model's space; float32 [h, d]."""
@@ -111,36 +108,34 @@ def read_texts(
         if adapter
         else load_backbone(recipe.backbone, recipe.layer)
     )
-    beside = recipe.sentence_encoder != NONE
+    # Before the texts are read, so that one that cannot be loaded is told at once.
+    encoder = None if recipe.sentence_encoder == NONE else load_backbone(recipe.sentence_encoder)
     seconds = run.share("encode")
-    encoded = _read(
-        run, recipe, backbone, seconds and seconds * (LANGUAGE_SHARE if beside else 1), report
-    )
+    share = LANGUAGE_SHARE if encoder else 1.0
+    encoded = _read(run, recipe, backbone, seconds and seconds * share, report)
     whitening = fit_readings(
         encoded.vectors, backbone.readings, recipe.dimensions, recipe.whitening
     )
-    sentences, encoder = None, None
-    if beside:
-        encoder = load_backbone(recipe.sentence_encoder)
-        left = seconds and seconds - encoded.seconds
-        also = _read(run, recipe, encoder, left, report).vectors
-        sentences = fit_whitening(also, recipe.dimensions, recipe.whitening).apply(also)
+    read = {backbone.name: int(encoded.encoded.sum())}
+    sentences = None
+    if encoder:
+        also = _read(run, recipe, encoder, seconds and seconds - encoded.seconds, report)
+        whitened = fit_whitening(also.vectors, recipe.dimensions, recipe.whitening)
+        sentences = whitened.apply(also.vectors)
+        read[encoder.name] = int(also.encoded.sum())
     readings = Readings(whitening.apply(encoded.vectors), sentences, whitening, recipe.dimensions)
     readings.save(folder)
-    read, items = int(encoded.encoded.sum()), len(encoded.vectors)
-    rest = (
-        ""
-        if read == items
-        else "; the others are guessed from their tokens: more minutes read more"
-    )
-    names = " and ".join(one.name for one in (backbone, encoder) if one)
+    items = len(encoded.vectors)
+    guessed = any(count < items for count in read.values())
+    rest = "; the others are guessed from their tokens: more minutes read more" if guessed else ""
+    said = " and ".join(f"{count:,} by {name}" for name, count in read.items())
     widest = readings.vectors(readings.ways[-1])
     return {
-        "backbone": names,
+        "backbone": " and ".join(read),
         "backbone_fingerprint": backbone.fingerprint,
         "encoded": read,
         "sha": _hash(widest),
-        "summary": f"{read:,} of {items:,} item texts read by {names}{', with an adapter' if adapter else ''}, "
+        "summary": f"of {items:,} item texts read {said}{', with an adapter' if adapter else ''}, "
         f"{widest.shape[1]} dimensions{rest}",
     }
 

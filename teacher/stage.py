@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from teacher.base import Base, BaseTeacher, open_base
 from teacher.content import Content
 from teacher.evidence import Evidence
 from teacher.fusion import validation_ndcg
-from teacher.item_models import Chosen, Tuner, affordable_items, affordable_width, fit
+from teacher.item_models import Chosen, Tuner, affordable_items, affordable_width, fit, settle
 from teacher.learned_fusion import choose_fusion
 from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
 from teacher.recipe import TeacherRecipe
@@ -160,9 +161,14 @@ def _choose(
     form = f"exact on {limit:,}" if width is None else f"local, {width} entries each, on {items:,}"
     with report.task(f"Fitting item-item models, {form} items", len(chosen)) as advance:
         models = {}
-        for kind, settings in chosen.items():
-            models[kind] = fit(settings, evidence, limit, kind == TEXT_MODEL, width)
-            advance(len(models))
+        for done, kind in enumerate(chosen, 1):
+            whole = partial(
+                fit, evidence=evidence, limit=limit, through_text=kind == TEXT_MODEL, width=width
+            )
+            # As much again is left for the final teacher; the text model, which costs most, has most of it.
+            given = seconds and seconds / 2 * (0.7 if kind == TEXT_MODEL else 0.15)
+            chosen[kind], models[kind] = settle(chosen[kind], whole, tuning, given)
+            advance(done)
     # On every validation user: the tuning sample is too small to tell two close peers apart.
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
 

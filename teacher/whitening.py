@@ -40,9 +40,7 @@ class Whitening:
 
     def apply(self, vectors: npt.ArrayLike) -> Floats:
         """Project ``vectors`` [n, h] to unit rows, float32 [n, d]; a vector equal to the mean gives zeros."""
-        rows = (np.asarray(vectors, dtype=np.float32) - self.mean) @ self.matrix
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+        return unit_rows((np.asarray(vectors, dtype=np.float32) - self.mean) @ self.matrix)
 
     @property
     def basis(self) -> Floats:
@@ -99,7 +97,11 @@ def first_reading(vectors: Floats, dimensions: int) -> Floats:
     """The first of the readings in vectors [N, readings * dimensions], as unit rows; float32 [N, dimensions]."""
     if vectors.shape[1] == dimensions:
         return vectors
-    rows = vectors[:, :dimensions]
+    return unit_rows(vectors[:, :dimensions])
+
+
+def unit_rows(rows: Floats) -> Floats:
+    """``rows`` [N, d], each of length one; zeros stay zeros."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
 

@@ -21,6 +21,7 @@ from teacher.item_models import (
     affordable_width,
     fit,
     most_chosen,
+    settle,
 )
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import TeacherRecipe
@@ -253,3 +254,65 @@ def test_an_item_like_no_other_gets_no_imputed_column() -> None:
     evidence = Evidence.of(TRAIN, np.zeros(60, dtype=np.int64), vectors)
     model = fit(Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), evidence, ITEMS - 1, through_text=True)
     assert not model.scores(TRAIN)[:, alone].any()
+
+
+class TestSettle:
+    CASES = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
+
+    @pytest.fixture(autouse=True)
+    def _a_model_is_its_own_score(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(item_models, "validation_ndcg", lambda model, cases: model)
+
+    @pytest.mark.parametrize(
+        ("best", "tried"),
+        [
+            # Doubled while it gains; the text weight both ways, for nothing.
+            ({"ridge": 80, "text_weight": 5}, 6),
+            ({"ridge": 20, "text_weight": 5}, 5),
+            ({"ridge": 5, "text_weight": 5}, 7),
+            ({"ridge": 40, "text_weight": 10}, 5),
+            ({"ridge": 20, "text_weight": 2.5}, 6),
+        ],
+    )
+    def test_finds_the_best_of_both(self, best: dict[str, float], tried: int) -> None:
+        fitted = []
+
+        def whole(chosen: Chosen) -> float:
+            fitted.append(chosen.settings)
+            return -sum(abs(np.log2(chosen.settings[name] / best[name])) for name in best)
+
+        start = Chosen("EASE with text", {"ridge": 20, "text_weight": 5, "order": 0.5}, 0.8, 0.1)
+        chosen, model = settle(start, whole, self.CASES, None)
+        assert chosen.settings == {**best, "order": 0.5}
+        assert (chosen.kind, chosen.decay, model) == ("EASE with text", 0.8, 0)
+        assert len(fitted) == tried
+
+    def test_a_weight_of_nothing_and_models_without_a_ridge_stay(self) -> None:
+        fitted = []
+
+        def whole(chosen: Chosen) -> float:
+            fitted.append(chosen.settings)
+            return 1.0
+
+        for settings in ({"ridge": 20, "text_weight": 0}, {"neighbours": 50, "shrink": 0}):
+            start = Chosen("some", settings, 1.0, 0.1)
+            assert settle(start, whole, self.CASES, None) == (start, 1.0)
+        assert len(fitted) == 3 + 1
+
+    @pytest.mark.parametrize(("seconds", "fits"), [(0, 1), (19, 1), (20, 2), (45, 4), (None, 7)])
+    def test_nothing_is_tried_that_would_end_too_late(
+        self, seconds: float | None, fits: int
+    ) -> None:
+        now = 0.0
+        fitted = []
+
+        def whole(chosen: Chosen) -> float:
+            nonlocal now
+            now += 10
+            fitted.append(chosen.settings["ridge"])
+            return min(len(fitted), 6)
+
+        start = Chosen("EASE", {"ridge": 10}, 1.0, 0.1)
+        chosen, _ = settle(start, whole, self.CASES, seconds, clock=lambda: now)
+        assert len(fitted) == fits
+        assert chosen.settings["ridge"] == fitted[min(fits, 6) - 1]

@@ -24,7 +24,7 @@ from teacher.readings import ADAPTED, FROZEN, SENTENCE, Readings
 from teacher.recipe import PretrainingRecipe, SequenceRecipe
 from teacher.sequence import SequenceModel, SequenceScorer
 from teacher.stage import BOTH, SCRATCH, TRANSFER
-from teacher.transfer import guard
+from teacher.transfer import Verdict, guard
 from teacher.whitening import fit_whitening
 
 SMALL = SequenceRecipe(
@@ -159,7 +159,7 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
 
 RECIPE = """[teacher]
 backbone = "{backbone}"
-sentence_encoder = "none"
+sentence_encoder = "{encoder}"
 base = "{base}"
 dimensions = 16
 ridges = [10, 100]
@@ -171,9 +171,10 @@ dimensions = {dimensions}
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Data folders a, b and c, a language model, and a base teacher that has seen a and b."""
+    """Data folders a, b and c, two language models, and a base teacher that has seen a and b with the first."""
     folder = tmp_path_factory.mktemp("sources")
     save_tiny_backbone(folder / "backbone")
+    save_tiny_backbone(folder / "encoder", seed=1)
     sources = [write_tiny_data(folder / name, seed) for seed, name in enumerate("abc")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POCKETREC_CACHE", str(folder / "cache"))
@@ -192,11 +193,12 @@ def test_a_source_without_pairs_is_named(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def open_run(folder: Path, dimensions: int) -> Run:
-    recipe = folder / f"recipe{dimensions}.toml"
-    paths = {"backbone": folder / "backbone", "base": folder / "base"}
+def open_run(folder: Path, dimensions: int, encoder: str = "none") -> Run:
+    name = f"{dimensions}-{Path(encoder).name}"
+    recipe = folder / f"recipe-{name}.toml"
+    paths = {"backbone": folder / "backbone", "encoder": encoder, "base": folder / "base"}
     recipe.write_text(RECIPE.format(**paths, dimensions=dimensions))
-    return Run.open(folder / f"run{dimensions}", folder / "c", recipe=recipe)
+    return Run.open(folder / f"run-{name}", folder / "c", recipe=recipe)
 
 
 def test_a_base_teacher_says_what_made_it(folder: Path) -> None:
@@ -217,6 +219,27 @@ def test_a_build_compares_transfer_with_scratch(folder: Path) -> None:
     assert "against scratch" in report.lines[1]
 
 
+def test_a_build_starts_from_the_base_teacher_beside_a_sentence_encoder(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = Verdict(FROZEN + SENTENCE, FROZEN, {}, {})
+    monkeypatch.setattr(stage, "_choose_reading", lambda *given: chosen)
+    started, start = [], BaseTeacher.start
+
+    def remember(base: BaseTeacher, model: SequenceModel, basis: npt.NDArray[np.float32]) -> None:
+        start(base, model, basis)
+        started.append(model.project.weight.detach().clone())
+
+    monkeypatch.setattr(BaseTeacher, "start", remember)
+    run = open_run(folder, 128, str(folder / "encoder"))
+    stage.run(run, Recorder())
+    assert set(run.facts("teacher/holdout")["transfer"]["ndcg"]) == {SCRATCH, TRANSFER, BOTH}
+    assert np.load(run.folder / "teacher/final/item_vectors.npy").shape[1] == 2 * 16
+    assert started[0].shape == (128, 2 * 16)
+    assert started[0][:, :16].any()
+    assert not started[0][:, 16:].any()
+
+
 def test_an_adapter_reads_the_texts_of_a_build(folder: Path) -> None:
     data = [folder / "a", folder / "b"]
     settings = AdapterRecipe(
@@ -229,16 +252,18 @@ def test_an_adapter_reads_the_texts_of_a_build(folder: Path) -> None:
     )
     train_adapter(data, folder / "adapted", settings, 0, None, Recorder())
     recipe = folder / "adapted.toml"
-    text = RECIPE.format(backbone=folder / "backbone", base=folder / "adapted", dimensions=128)
+    paths = {name: folder / name for name in ("backbone", "encoder")}
+    text = RECIPE.format(**paths, base=folder / "adapted", dimensions=128)
     recipe.write_text(text.replace("[teacher]", "[teacher]\nlayer = 2", 1))
     run = Run.open(folder / "adapted-run", folder / "c", recipe=recipe)
     stage.run(run, Recorder())
     vectors, facts = run.facts("teacher/vectors"), run.facts("teacher/holdout")
     assert "/adapter-" in vectors["backbone_fingerprint"]
     assert np.load(run.folder / "teacher/vectors/vectors.npy").shape[1] == 2 * 16
-    assert set(facts["reading"]["ndcg"]) == {FROZEN, ADAPTED}
+    widths = {FROZEN: 16, ADAPTED: 32, FROZEN + SENTENCE: 32, ADAPTED + SENTENCE: 48}
+    assert set(facts["reading"]["ndcg"]) == set(widths)
     used = np.load(run.folder / "teacher/final/item_vectors.npy")
-    assert used.shape[1] == (32 if facts["reading"]["used"] == ADAPTED else 16)
+    assert used.shape[1] == widths[facts["reading"]["used"]]
     np.testing.assert_allclose(np.linalg.norm(used, axis=1), 1, rtol=1e-5)
     # A base teacher that learned without the adapter cannot read what it says.
     shutil.copy(folder / "base" / FILE, folder / "adapted")

@@ -78,7 +78,7 @@ def test_each_reading_weighs_the_same(way: str, parts: list[Vectors]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "cosine"), zip(WAYS, [0.6, 0.6 / 2, (0.6 - 1) / 2, (0.6 - 1) / 3], strict=True)
+    ("way", "cosine"), list(zip(WAYS, [0.6, 0.6 / 2, (0.6 - 1) / 2, (0.6 - 1) / 3], strict=True))
 )
 def test_the_cosine_is_the_mean_of_the_readings(way: str, cosine: float) -> None:
     vectors = made().vectors(way)
@@ -91,7 +91,10 @@ def test_without_an_adapter_a_sentence_encoder_has_half_a_say() -> None:
 
 
 @given(
-    count=st.integers(1, 3), items=st.integers(1, 9), width=st.integers(1, 6), seed=st.integers(0)
+    count=st.integers(1, 3),
+    items=st.integers(1, 9),
+    width=st.integers(1, 6),
+    seed=st.integers(0, 1000),
 )
 def test_of_any_readings_too(count: int, items: int, width: int, seed: int) -> None:
     *language, sentences = (unit_rows((items, width), seed + n) for n in range(count + 1))
@@ -188,8 +191,12 @@ def test_a_run_says_which_models_read(folder: Path, read: tuple[Run, Recorder]) 
     facts = run.facts("teacher/vectors")
     assert facts["backbone"] == both
     assert facts["backbone_fingerprint"] == load_backbone(str(folder / "model")).fingerprint
-    assert facts["encoded"] == ITEMS
-    assert facts["summary"] == f"120 of 120 item texts read by {both}, 32 dimensions"
+    model, encoder = str(folder / "model"), str(folder / "encoder")
+    assert facts["encoded"] == {model: ITEMS, encoder: ITEMS}
+    assert (
+        facts["summary"]
+        == f"of 120 item texts read 120 by {model} and 120 by {encoder}, 32 dimensions"
+    )
     assert run.facts("teacher/holdout")["described"].startswith(f"{both}; ")
 
 
@@ -208,10 +215,17 @@ def test_without_time_texts_are_guessed_by_both_models(folder: Path, tmp_path: P
     run = Run.open(tmp_path / "run", folder / "books", minutes=1e-6, recipe=folder / "recipe.toml")
     recipe = TeacherRecipe(**run.table("teacher"))
     facts = read_texts(run, recipe, None, tmp_path, Recorder())
-    assert facts["encoded"] == 0
+    assert set(facts["encoded"].values()) == {0}
     assert "guessed from their tokens" in facts["summary"]
     vectors = Readings.load(tmp_path, 16).vectors(FROZEN + SENTENCE)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-5)
+
+
+def test_a_text_that_one_reader_knows_nothing_of_has_length_one_all_the_same() -> None:
+    whitening = Whitening(np.zeros(2, np.float32), np.eye(2, dtype=np.float32))
+    language, sentences = np.float32([[0, 0], [1, 0], [0, 0]]), np.float32([[1, 0], [0, 0], [0, 0]])
+    vectors = Readings(language, sentences, whitening, 2).vectors(FROZEN + SENTENCE)
+    np.testing.assert_array_equal(vectors, [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
 
 
 @pytest.mark.parametrize(
