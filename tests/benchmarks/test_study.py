@@ -338,6 +338,26 @@ def test_markdown(run, tmp_path, counted, tenth, capsys):
     assert "learned from books" not in "\n".join(lines)
 
 
+def test_an_overview_of_shares(capsys):
+    def row(share, **ndcg):
+        means = ({"recall@10": {"mean": 2 * n}, "ndcg@10": {"mean": n}} for n in ndcg.values())
+        return {
+            "share": share,
+            "systems": [{"system": s, **m} for s, m in zip(ndcg, means, strict=True)],
+        }
+
+    study.overview([row(0.0, Content=0.1), row(0.25, EASE=0.2, Content=0.1)], markdown=True)
+    assert capsys.readouterr().out.splitlines() == [
+        "**At each share of the training users**",
+        "",
+        "| R@10 / NDCG@10 | 0 % | 25 % |",
+        "| --- | ---: | ---: |",
+        "| EASE |  | 0.4000 / 0.2000 |",
+        "| Content | 0.2000 / 0.1000 | 0.2000 / 0.1000 |",
+        "",
+    ]
+
+
 def test_a_domain_that_the_base_teacher_knows_is_named(run):
     made = {"command": "c", "date": "d", "commit": None}
     data = {"name": "films", "users": 1, "items": 2, "protocol": "leave-one-out"}
