@@ -1,7 +1,11 @@
-"""Fusions that learn from validation users what a history's length and an item's popularity say about two scorers."""
+"""Fusions that learn from validation users what a history's length and an item's popularity say about two scorers.
+
+A head makes scores from two z-scores, the history's length and the item's popularity (both standardised logarithms): four
+float32 tensors that broadcast to one shape, which is that of the result.
+"""
 
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -30,15 +34,6 @@ catalogue of N items ``MOST_SCORES`` / N users are enough."""
 WEIGHTED = "weighted sum"
 
 
-class Head(Protocol):
-    """Scores from two z-scores, the history's length and the item's popularity (both standardised logarithms).
-
-    All are float32 tensors that broadcast to one shape, which is that of the result.
-    """
-
-    def __call__(self, first: Tensor, second: Tensor, length: Tensor, count: Tensor) -> Tensor: ...
-
-
 class Gate(nn.Module):
     """A weighted sum whose weight a small network finds for each pair of history and item.
 
@@ -47,10 +42,10 @@ class Gate(nn.Module):
 
     def __init__(self, weight: float) -> None:
         super().__init__()
-        self.weight = float(np.clip(weight, 0.05, 0.95))
+        weight = float(np.clip(weight, 0.05, 0.95))
         self.inner, self.outer = nn.Linear(2, HIDDEN), nn.Linear(HIDDEN, 1)
         nn.init.zeros_(self.outer.weight)
-        nn.init.constant_(self.outer.bias, float(np.log(self.weight / (1 - self.weight))))
+        nn.init.constant_(self.outer.bias, float(np.log(weight / (1 - weight))))
 
     def forward(self, first: Tensor, second: Tensor, length: Tensor, count: Tensor) -> Tensor:
         seen = torch.stack(torch.broadcast_tensors(length, count), dim=-1)
