@@ -24,7 +24,8 @@ CANDIDATES = 200
 """Items a user that learning ranks beside the target: as many of the best by the weighted sum, among which nearly all
 that matters happens, as of any, without which a network would know nothing of the rest."""
 STEPS, EVALUATE_EVERY, BATCH = 400, 50, 256
-LEARNING_RATE = 0.01
+LEARNING_RATE = 0.003
+SCALE_STEPS, SCALE_RATE = 100, 0.05
 JUDGES = 0.2
 """Part of the learning users on whom the best of the training steps is found."""
 HIDDEN = 16
@@ -131,6 +132,19 @@ def learn(
     length = torch.from_numpy(_standard_lengths(learners.histories, fused.lengths))[:, None]
     generator = torch.Generator().manual_seed(seed)
     sharpness = nn.Parameter(torch.tensor(0.0))
+
+    def descend(optimiser: torch.optim.Optimizer) -> None:
+        rows = torch.randint(len(learners), (BATCH,), generator=generator)
+        logits = sharpness.exp() * head(one[rows], two[rows], length[rows], count[rows])
+        loss = functional.cross_entropy(logits, torch.zeros(len(rows), dtype=torch.long))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+
+    # First the scale that cross-entropy needs, else the head's first steps would do nothing but find it.
+    scale = torch.optim.Adam([sharpness], lr=SCALE_RATE)
+    for _ in range(SCALE_STEPS):
+        descend(scale)
     optimiser = torch.optim.Adam([*head.parameters(), sharpness], lr=LEARNING_RATE)
     best, best_state = -1.0, head.state_dict()
     for step in range(STEPS + 1):
@@ -138,12 +152,7 @@ def learn(
         if step % EVALUATE_EVERY == 0 and (ndcg := validation_ndcg(fused, judges)) > best:
             best = ndcg
             best_state = {name: value.clone() for name, value in head.state_dict().items()}
-        rows = torch.randint(len(learners), (BATCH,), generator=generator)
-        logits = sharpness.exp() * head(one[rows], two[rows], length[rows], count[rows])
-        loss = functional.cross_entropy(logits, torch.zeros(len(rows), dtype=torch.long))
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
+        descend(optimiser)
     head.load_state_dict(best_state)
     return fused
 
