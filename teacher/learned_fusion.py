@@ -220,7 +220,7 @@ def choose_fusion(first: Scorer, second: Scorer, counts: Floats, cases: Cases, s
     weight, validation = choose_weight(first, second, cases)
     plain = Fused(first, second, weight)
     if len(cases) < LEAST_USERS:
-        verdict = guard({WEIGHTED: plain.scores}, WEIGHTED, cases, seed)
+        verdict = Verdict(WEIGHTED, WEIGHTED, {WEIGHTED: validation}, {})
         return Fusion(plain, weight, validation, verdict)
     most = max(LEAST_USERS, min(MOST_USERS, MOST_SCORES // len(counts)))
     cases = cases.sample(most, seed)
