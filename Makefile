@@ -10,7 +10,7 @@ RUN ?= runs/demo
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench app clean
+.PHONY: help demo test lint format bench base app clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,6 +33,12 @@ format: $(STAMP)  ## rewrite the code in the one style
 
 bench: $(STAMP)  ## measure accuracy, latency and memory of RUN (runs/demo unless told)
 	$(BIN)/pocketrec bench $(RUN) --out benchmarks/results --readme README.md
+
+# Within three hours on two processor cores.
+base: $(STAMP)  ## train a base teacher on SOURCES, data folders, in runs/base
+	@[ -n "$(SOURCES)" ] || { echo 'make: expected data folders: make base SOURCES="DIR DIR ..."' >&2; exit 1; }
+	$(BIN)/pocketrec adapt $(SOURCES) --out runs/base --minutes 105
+	$(BIN)/pocketrec pretrain $(SOURCES) --out runs/base --minutes 65
 
 app: $(STAMP)  ## open the app on the bundle of RUN (runs/demo unless told)
 	$(BIN)/pocketrec app $(RUN)/bundle

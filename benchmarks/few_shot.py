@@ -19,7 +19,7 @@ from teacher.base import BaseTeacher, open_base
 from teacher.content import sharpened
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, validation_ndcg
-from teacher.item_models import Chosen, Tuner, fit
+from teacher.item_models import Chosen, Tuner, fit, settle
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, Scorer, interaction_counts
@@ -59,6 +59,8 @@ EASE_RIDGES = (1.0, 5.0, 20.0, 50.0, 100.0, 400.0)
 RIDGES = (5.0, 20.0, 50.0, 100.0, 400.0)
 TEXT_WEIGHTS = (2.0, 5.0, 10.0, 20.0, 80.0)
 ORDERS = (0.0, 0.5)
+SETTLING_SHARE = 0.25
+"""Most time to settle an item-item model in the whole catalogue, of what a sequence model trains for."""
 
 
 @dataclass(frozen=True)
@@ -222,13 +224,17 @@ class FewShot:
 
     def _choose(self, kind: str, grid: Grid, evidence: Evidence) -> Fitted:
         recipe, facts = self.target.recipe, self.target.facts
+
+        def whole(chosen: Chosen) -> ItemItem:
+            text = kind == TEXT_MODEL
+            return fit(chosen, evidence, facts["exact_items"], text, facts["local_width"])
+
         if self.share == 1 and kind != TEXT_MODEL:
-            chosen = Chosen(**facts["item_models"][kind])  # the run chose with the same care
-        else:
-            tuner = Tuner(evidence, self.split.validation, recipe, self.seed, None)
-            chosen = tuner.choose(kind, grid, recipe.decays)
-        limit, width = facts["exact_items"], facts["local_width"]
-        return self._judge(fit(chosen, evidence, limit, kind == TEXT_MODEL, width))
+            return self._judge(whole(Chosen(**facts["item_models"][kind])))  # chosen with this care
+        tuner = Tuner(evidence, self.split.validation, recipe, self.seed, None)
+        chosen = tuner.choose(kind, grid, recipe.decays)
+        _, model = settle(chosen, whole, self.tuning, SETTLING_SHARE * self.seconds)
+        return self._judge(model)
 
     def sequence_systems(self) -> dict[str, Fitted]:
         """The base teacher as it is, and the models trained on the share."""

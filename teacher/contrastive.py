@@ -27,6 +27,9 @@ from teacher.sources import load_sources
 # One process prepares a source while the others wait for it.
 _PATIENCE = timedelta(hours=12)
 
+LEAST_TRAINING = 0.25
+"""Of the time budget, however long the sources took to prepare."""
+
 
 def read_adapter_recipe(path: Path | None) -> AdapterRecipe:
     """The recipe in a TOML file, or the default one without a file.
@@ -64,8 +67,9 @@ def train_adapter(
     ``out / "log.jsonl"`` gets the mean loss of every 20 steps, beside ``chance``, the loss of a model that knows nothing.
 
     Args:
-        seconds: time for the training steps; the learning rate falls to its floor when it or ``recipe.steps`` ends,
-            whichever is first. Preparing (lower layers once a source, whitening) comes on top.
+        seconds: time for everything. Preparing (lower layers once a source, whitening) comes first and is not cut
+            short; the learning rate falls to its floor when the rest, a quarter at least, or ``recipe.steps`` ends,
+            whichever is first.
         states: folder of the lower layers' states (see ``open_states``); in the user's cache by default.
 
     Raises:
@@ -73,6 +77,7 @@ def train_adapter(
         DataError: a domain cannot be read or holds no pairs.
         RunError: the backbone or a kept file cannot be read, or the loss is not finite.
     """
+    began = clock()
     accelerator = Accelerator(
         cpu=not torch.accelerator.is_available(),  # else processes without a device would not find each other
         kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
@@ -101,6 +106,8 @@ def train_adapter(
     upper = UpperLayers(backbone, first, recipe.rank, recipe.alpha, recipe.targets)
     domains = preparing.whiten(opened, upper, recipe.dimensions, recipe.whitening)
     training = Training(accelerator, upper, domains, recipe, settings, out)
+    if seconds is not None:
+        seconds = max(seconds - (clock() - began), LEAST_TRAINING * seconds)
     with report.task(f"Learning from {len(domains)} domains", 1.0) as advance:
         training.run(seconds, checkpoint_every, advance, clock)
     folder = training.finish()

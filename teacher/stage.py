@@ -21,6 +21,7 @@ from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Cases, Indices, Split, everything
 from teacher.adapter import adapter_sha
 from teacher.base import Base, BaseTeacher, open_base
+from teacher.blend import blended, choose_blend
 from teacher.content import Content
 from teacher.evidence import Evidence
 from teacher.fusion import validation_ndcg
@@ -171,6 +172,9 @@ def _choose(
             advance(done)
     # On every validation user: the tuning sample is too small to tell two close peers apart.
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
+    share, scale, blend = choose_blend(models[TEXT_MODEL], models["ItemKNN"], tuning, seed)
+    if share:
+        models[TEXT_MODEL] = blended(models[TEXT_MODEL], models["ItemKNN"], share, scale)
 
     sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
@@ -190,6 +194,7 @@ def _choose(
     sequence = scorers[verdict.used]
     counts = interaction_counts(split.train, items)
     fusion = choose_fusion(sequence, models[TEXT_MODEL], counts, tuning, seed)
+    verdicts = [v.describe() for v in (reading, verdict, blend, fusion.verdict) if v.differences]
     popularity = Popularity(counts)
     with report.task("Ranking the test items", 3) as advance:
         ranks = {}
@@ -211,9 +216,7 @@ def _choose(
             "best_peer": peer.describe(),
             "teacher": fusion.scorer.name,
         },
-        "described": "; ".join(
-            [run.facts("teacher/vectors")["backbone"], *_verdicts(reading, verdict, fusion.verdict)]
-        ),
+        "described": "; ".join([run.facts("teacher/vectors")["backbone"], *verdicts]),
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
         "exact_items": limit,
         "local_width": width,
@@ -224,16 +227,18 @@ def _choose(
         "source_domains": base.domains
         if reads_with_adapter(reading.used) or verdict.used != SCRATCH
         else [],
+        "blend": {**blend.as_dict(), "share": share, "scale": scale},
         "fusion": fusion.verdict.as_dict(),
         "sequence_weight": fusion.weight,
         "validation_ndcg@10": fusion.validation,
-        "summary": f"NDCG@10 {ndcg['teacher']:.4f}; best peer {ndcg['best_peer']:.4f}, {peer.describe()}"
-        + "".join(f"; {said}" for said in _verdicts(reading, verdict, fusion.verdict)),
+        "summary": "; ".join(
+            [
+                f"NDCG@10 {ndcg['teacher']:.4f}",
+                f"best peer {ndcg['best_peer']:.4f}, {peer.describe()}",
+                *verdicts,
+            ]
+        ),
     }
-
-
-def _verdicts(*verdicts: Verdict) -> list[str]:
-    return [verdict.describe() for verdict in verdicts if verdict.differences]
 
 
 def _choose_item_models(
@@ -301,9 +306,10 @@ def _refit(
     readings, way = load_readings(run, recipe), facts["reading"]["used"]
     vectors = readings.vectors(way)
     evidence = Evidence.of(split.train, split.unordered, vectors)
-    models = {}
-    with report.task("Fitting item-item models on every interaction", 2) as advance:
-        for kind in (TEXT_MODEL, "EASE"):
+    models, blend = {}, facts["blend"]
+    kinds = (TEXT_MODEL, "EASE", *(["ItemKNN"] if blend["share"] else []))
+    with report.task("Fitting item-item models on every interaction", len(kinds)) as advance:
+        for kind in kinds:
             settings = Chosen(**facts["item_models"][kind])
             models[kind] = fit(
                 settings,
@@ -313,6 +319,10 @@ def _refit(
                 facts["local_width"],
             )
             advance(len(models))
+    if blend["share"]:
+        models[TEXT_MODEL] = blended(
+            models[TEXT_MODEL], models["ItemKNN"], blend["share"], blend["scale"]
+        )
     used = facts["transfer"]["used"]
     starts = [SCRATCH, TRANSFER] if used == BOTH else [used]
     seconds = run.share("final_teacher")

@@ -54,7 +54,9 @@ def adapt(
     minutes: Annotated[
         float | None,
         typer.Option(
-            min=0.1, metavar="N", help="Time for the training steps; reading comes on top."
+            min=0.1,
+            metavar="N",
+            help="Time: reading the texts is not cut short, training has at least a quarter.",
         ),
     ] = None,
     seed: Seed = 0,

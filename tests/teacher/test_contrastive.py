@@ -177,7 +177,7 @@ def test_killed_and_resumed_ends_where_an_uninterrupted_run_does(
 def test_the_time_budget_sets_the_schedule(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock of one second a look, read once before the first step and once after each: ten steps."""
+    """A clock of one second a look: one goes into preparing, and of the rest one into each step."""
     shares: list[float] = []
     rate = adapter_training.warmup_cosine
     monkeypatch.setattr(
@@ -189,7 +189,7 @@ def test_the_time_budget_sets_the_schedule(
         tmp_path,
         recipe_of(folder, steps=500),
         0,
-        10.0,
+        11.0,
         Recorder(),
         folder / "states",
         clock=lambda: float(next(time)),

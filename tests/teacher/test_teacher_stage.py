@@ -1,5 +1,6 @@
 """The teacher stage on a small data set: what it reads, what it chooses and what it hands over."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from pocketrec.ledger import Ledger
 from pocketrec.run import Run
 from teacher import stage
 from teacher.scorers import Popularity, interaction_counts
+from teacher.transfer import Verdict
 
 RECIPE = """
 [teacher]
@@ -101,6 +103,24 @@ def test_the_final_teacher_has_the_settings_that_validation_chose(
     assert set(facts["item_models"]) == {"ItemKNN", "EASE", "EASE with text"}
     assert facts["item_models"]["EASE"]["settings"]["ridge"] in (10, 100)
     assert 0 <= facts["sequence_weight"] <= 1
+
+
+def test_what_is_blended_in_reaches_the_bundle(
+    taught: tuple[Run, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, _ = taught
+    verdict = Verdict("half ItemKNN", "alone", {}, {"half ItemKNN": (0.1, 0.05, 0.15)})
+    monkeypatch.setattr(stage, "choose_blend", lambda *given: (0.5, 2.0, verdict))
+    made = run.folder.parent
+    monkeypatch.setenv("POCKETREC_CACHE", str(made / "cache"))
+    other = Run.open(tmp_path / "run", made / "books", recipe=made / "recipe.toml")
+    report = Recorder()
+    stage.run(other, report)
+    assert "half ItemKNN used" in report.lines[1]
+    assert "and 0.5 ItemKNN (" in other.facts("teacher/holdout")["names"]["teacher"]
+    for name in ("holdout", "final"):
+        table, alone = artefact(other, name).table, artefact(run, name).table
+        assert (table.weights > alone.weights.max()).any()
 
 
 def test_the_ledger_begins_with_three_stages_on_the_same_users(
