@@ -16,6 +16,7 @@ from pocketrec.ledger import Ranks
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Split
 from teacher.base import BaseTeacher, open_base
+from teacher.blend import blended, choose_blend
 from teacher.content import sharpened
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, validation_ndcg
@@ -264,7 +265,7 @@ class FewShot:
         return found
 
     def fused(self, systems: dict[str, Fitted]) -> dict[str, Fitted]:
-        """The best sequence model with the best EASE with text, and with the best Content where that helps."""
+        """The best sequence model with the best EASE with text, with ItemKNN and the best Content where they help."""
         kinds = [
             (ZERO_SHOT, SCRATCH, TRANSFER, TOGETHER),
             *(
@@ -276,8 +277,19 @@ class FewShot:
         if not all(known):
             return {}
         sequence, text, content = (max(k, key=lambda one: one.validation) for k in known)
+        if knn := systems.get(accuracy.ITEM_KNN):
+            text = self._blend(text, knn)
         two = self._mix(sequence, text)
         return {FUSED: max(two, self._mix(content, two), key=lambda one: one.validation)}
+
+    def _blend(self, text: Fitted, knn: Fitted) -> Fitted:
+        assert isinstance(text.scorer, ItemItem)
+        assert isinstance(knn.scorer, ItemItem)
+        share, scale, _ = choose_blend(text.scorer, knn.scorer, self.tuning, self.seed)
+        if not share:
+            return text
+        both = blended(text.scorer, knn.scorer, share, scale)
+        return self._judge(both, f"{text.settings} and {share:g} {knn.settings}")
 
     def _mix(self, first: Fitted, second: Fitted) -> Fitted:
         weight, validation = choose_weight(first.scorer, second.scorer, self.tuning)
