@@ -145,10 +145,13 @@ class ItemTable(nn.Module):
         nn.init.zeros_(self.residual.weight)
         self.dropout = nn.Dropout(recipe.item_dropout)
 
-    def forward(self) -> Tensor:
-        """Unit item vectors, float32 [N, d]."""
-        residual = self.dropout(self.residual.weight * self.warm)
-        return functional.normalize(self.project(self.dropout(self.features)) + residual, dim=-1)
+    def forward(self, rows: Tensor | None = None) -> Tensor:
+        """Unit vectors of all items, float32 [N, d], or of some ``rows`` int64 [M]; float32 [M, d]."""
+        features, residual, warm = self.features, self.residual.weight, self.warm
+        if rows is not None:
+            features, residual, warm = features[rows], self.residual(rows), warm[rows]
+        residual = self.dropout(residual * warm)
+        return functional.normalize(self.project(self.dropout(features)) + residual, dim=-1)
 
     def from_features(self) -> Tensor:
         """Unit vectors of the part that text decides, float32 [N, d]: what the text encoder learns."""

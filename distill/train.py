@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distill.recipe import StudentRecipe
-from distill.student import SequenceEncoder
+from distill.student import ItemTable, SequenceEncoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.schedule import warmup_cosine
-from pocketrec.sequences import PAD, batches
+from pocketrec.sequences import PAD, batches, renumbered, trimmed
 from pocketrec.splits import Cases, Indices
 
 
@@ -69,7 +69,7 @@ class Trained:
 
 
 def train_sequence_encoder(
-    table: nn.Module,
+    table: ItemTable,
     encoder: SequenceEncoder,
     windows: npt.NDArray[np.int32],
     teacher: Teacher | None,
@@ -80,7 +80,7 @@ def train_sequence_encoder(
     epochs: int | None = None,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Trained:
-    """Train ``table`` (module without input -> [N, d] unit items) and ``encoder`` together.
+    """Train ``table`` and ``encoder`` together.
 
     The weights of the best validation NDCG@10 are kept; with ``epochs`` given training runs that long and the last
     ones are. Without a teacher the loss is cross-entropy alone.
@@ -94,7 +94,7 @@ def train_sequence_encoder(
         weight_decay=recipe.weight_decay,
         betas=(0.9, 0.98),
     )
-    cut = torch.from_numpy(windows.astype(np.int64))
+    cut = windows.astype(np.int64)
     length = windows.shape[1]
     cases = validation.sample(recipe.validation_users, seed)
     started = time.monotonic()
@@ -111,7 +111,7 @@ def train_sequence_encoder(
             progress(share)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * warmup_cosine(share)
-            loss = _loss(table, encoder, cut, torch.from_numpy(chosen), teacher, recipe)
+            loss = _loss(table, encoder, cut, chosen, teacher, recipe)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(both.parameters(), 1.0)
@@ -137,36 +137,41 @@ def train_sequence_encoder(
 
 
 def _loss(
-    table: nn.Module,
+    table: ItemTable,
     encoder: SequenceEncoder,
-    cut: Tensor,
-    rows: Tensor,
+    cut: npt.NDArray[np.int64],
+    rows: Indices,
     teacher: Teacher | None,
     recipe: StudentRecipe,
 ) -> Tensor:
-    items = table()
-    batch = cut[rows]
-    predicted = batch != PAD
-    predicted[:, 0] = False  # from nothing only popularity could be learned
-    users = encoder(items[batch[:, :-1].clamp(min=0)])[predicted]
-    targets = batch[predicted]
-    if len(items) <= 4 * recipe.negatives:
-        logits = users @ items.T
-        hard = functional.cross_entropy(logits, targets)
-        soft = teacher.logits(rows, predicted, None) if teacher else None
+    items, batch = len(table.features), trimmed(cut[rows])
+    negatives = None  # their item numbers; None stands for the whole catalogue
+    if items > 4 * recipe.negatives:
+        negatives = torch.randint(items, (recipe.negatives,))
+        found = renumbered(batch, negatives.numpy())
+        used, local, drawn = (torch.from_numpy(part) for part in found)
+        vectors = table(used)
     else:
-        drawn = torch.randint(len(items), (recipe.negatives,))
-        logits = users @ items[drawn].T
-        own = (users * items[targets]).sum(dim=-1, keepdim=True)
+        local, vectors = torch.from_numpy(batch), table(None)
+    predicted = local != PAD
+    predicted[:, 0] = False  # from nothing only popularity could be learned
+    users = encoder(vectors[local[:, :-1].clamp(min=0)])[predicted]
+    targets = local[predicted]
+    if negatives is None:
+        logits = users @ vectors.T
+        hard = functional.cross_entropy(logits, targets)
+    else:
+        logits = users @ vectors[drawn].T
+        own = (users * vectors[targets]).sum(dim=-1, keepdim=True)
         # The same correction as in the teacher: M uniform draws stand for all N items, less those of the target.
-        others = logits + math.log(len(items) / recipe.negatives)
+        others = logits + math.log(items / recipe.negatives)
         others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
         hard = functional.cross_entropy(
             torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)
         )
-        soft = teacher.logits(rows, predicted, drawn) if teacher else None
-    if soft is None:
+    if teacher is None:
         return hard
+    soft = teacher.logits(torch.from_numpy(rows), predicted, negatives)
     kept = recipe.distillation
     return (
         kept * distillation_loss(logits, soft, recipe.distillation_temperature) + (1 - kept) * hard

@@ -6,6 +6,8 @@ import numpy.typing as npt
 from pocketrec.splits import Indices
 
 PAD = -1
+POOL = 8
+"""Batches whose windows are dealt out by length."""
 
 
 def windows(sequences: list[Indices], length: int) -> npt.NDArray[np.int64]:
@@ -29,16 +31,50 @@ def batches(
 ) -> list[npt.NDArray[np.int64]]:
     """Rows of ``cut`` in random batches for one epoch; int64 arrays.
 
-    A batch holds at most about ``rows`` windows and ``places`` filled places, so long histories make smaller ones.
-    Windows of one item are left out: a model predicts from the second on, because from nothing only popularity could
-    be learned.
+    Batches of about ``rows`` windows, fewer where they would hold more than ``places`` filled places. Windows of like
+    length meet, so that `trimmed` leaves little padding: ``POOL`` batches at a time are drawn, sorted by length and cut
+    up again, equally many places to predict a batch. Windows of one item are left out: a model predicts from the second
+    on, because from nothing only popularity could be learned.
     """
-    usable = np.flatnonzero(cut[:, 1] != PAD)
+    lengths = (cut != PAD).sum(axis=1)
+    usable = np.flatnonzero(lengths > 1)
     if len(usable) == 0:
         return []
-    filled = int((cut[usable] != PAD).sum())
+    filled = int(lengths[usable].sum())
     count = min(len(usable), max(-(-len(usable) // rows), -(-filled // places)))
-    return np.array_split(generator.permutation(usable), count)
+    pools = np.array_split(generator.permutation(usable), -(-count // POOL))
+    rising = [pool[np.argsort(lengths[pool], kind="stable")] for pool in pools]
+    # Every second pool falls, so that a batch between two pools holds windows of like length too.
+    order = np.concatenate([pool[:: (-1) ** n] for n, pool in enumerate(rising)])
+    predicted = np.cumsum(lengths[order] - 1)
+    ends = np.searchsorted(predicted, predicted[-1] * np.arange(1, count) // count) + 1
+    found = [batch for batch in np.split(order, ends) if len(batch)]
+    return [found[n] for n in generator.permutation(len(found))]
+
+
+def trimmed(cut: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The same windows without the columns that hold nothing but padding."""
+    return cut[:, : (cut != PAD).sum(axis=1).max(initial=0)]
+
+
+def renumbered(
+    batch: npt.NDArray[np.int64], drawn: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """What a step needs of a large catalogue: its items, and windows and negatives in the numbers of these.
+
+    Args:
+        batch: windows [B, L], padded with PAD, which stays.
+        drawn: item numbers of negatives [M].
+
+    Returns:
+        Item numbers [R], rising, and ``batch`` and ``drawn`` as places among them; all int64.
+    """
+    filled = batch != PAD
+    named = np.concatenate([batch[filled], drawn])
+    rows, places = np.unique(named, return_inverse=True)
+    local = np.full_like(batch, PAD)
+    local[filled] = places[: filled.sum()]
+    return rows, local, places[filled.sum() :]
 
 
 def window_length(sequences: list[Indices], longest: int) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pocketrec.schedule import warmup_cosine
-from pocketrec.sequences import PAD, window_length, windows
+from pocketrec.sequences import PAD, renumbered, window_length, windows
 from pocketrec.splits import Indices
 from teacher.device import best_device
 from teacher.recipe import PretrainingRecipe
@@ -134,17 +134,12 @@ def _step_loss(
     """Next-item cross-entropy of each domain's windows, averaged, and the contrast of history halves."""
     count = recipe.sequence.negatives // len(batches)
     device = batches[0].device
-    negatives = [start + torch.randint(size, (count,), device=device) for start, size in ranges]
+    negatives = torch.cat([start + torch.randint(size, (count,)) for start, size in ranges])
     wide = max(batch.shape[1] for batch in batches)
     cut = torch.cat([functional.pad(b, (0, wide - b.shape[1]), value=PAD) for b in batches])
-    rows, place = torch.unique(
-        torch.cat([cut[cut != PAD], *negatives]), sorted=True, return_inverse=True
-    )
+    found = renumbered(cut.cpu().numpy(), negatives.numpy())
+    rows, local, drawn = (torch.from_numpy(part).to(device) for part in found)
     items = model.items(rows)
-    local = torch.full_like(cut, PAD)
-    filled = int((cut != PAD).sum())
-    local[cut != PAD] = place[:filled]
-    drawn = place[filled:]
     predicted = local != PAD
     predicted[:, 0] = False
     states = model(local[:, :-1], items)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
 from pocketrec.schedule import warmup_cosine
-from pocketrec.sequences import PAD, batches, windows
+from pocketrec.sequences import PAD, batches, renumbered, trimmed, windows
 from pocketrec.splits import Cases, Indices
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
@@ -162,7 +162,8 @@ def train(
             progress(share)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * warmup_cosine(share)
-            loss = _loss(model, torch.from_numpy(cut[rows]).to(device), recipe.negatives)
+            batch = torch.from_numpy(trimmed(cut[rows])).to(device)
+            loss = _loss(model, batch, recipe.negatives)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -187,17 +188,20 @@ def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:
     Sampled negatives stand for the catalogue: adding log(N / M) to each of the M logits, and leaving out draws of the
     target itself, makes the sampled sum an unbiased estimate of the full one (Jean et al. 2015).
     """
-    items = model.items()
+    catalogue = len(model.vectors)
+    rows = drawn = None
+    if catalogue > 4 * negatives:
+        found = renumbered(batch.cpu().numpy(), torch.randint(catalogue, (negatives,)).numpy())
+        rows, batch, drawn = (torch.from_numpy(part).to(batch.device) for part in found)
+    items = model.items(rows)
     predicted = batch != PAD
     predicted[:, 0] = False
-    users = model(batch[:, :-1], items)[predicted]
+    scaled = model(batch[:, :-1], items)[predicted] * model.temperature
     targets = batch[predicted]
-    scaled = users * model.temperature
-    if len(items) <= 4 * negatives:
+    if drawn is None:
         return functional.cross_entropy(scaled @ items.T, targets)
-    drawn = torch.randint(len(items), (negatives,), device=items.device)
     own = (scaled * items[targets]).sum(dim=-1, keepdim=True)
-    others = scaled @ items[drawn].T + math.log(len(items) / negatives)
+    others = scaled @ items[drawn].T + math.log(catalogue / negatives)
     others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
     return functional.cross_entropy(torch.cat([own, others], dim=1), torch.zeros_like(targets))
 

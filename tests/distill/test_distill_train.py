@@ -170,7 +170,7 @@ class TestTraining:
     def test_the_share_of_distillation_weighs_the_two_losses(self) -> None:
         cut, _ = circle()
         table, encoder = (module.eval() for module in student())
-        whole, rows = torch.from_numpy(cut.astype(np.int64)), torch.arange(10)
+        whole, rows = cut.astype(np.int64), np.arange(10)
         teacher = knowing_teacher(cut)
 
         def loss(share: float, teacher: Teacher | None) -> float:
@@ -185,7 +185,7 @@ class TestTraining:
     def test_sampled_items_stand_for_the_catalogue(self, monkeypatch: pytest.MonkeyPatch) -> None:
         # As in the teacher: over draws with every item at every place equally often, exp(loss) is exact in the mean.
         table, encoder = (module.eval() for module in student())
-        place, rows = torch.tensor([[3, 7]]), torch.tensor([0])
+        place, rows = np.array([[3, 7]]), np.array([0])
         few, all_of_them = (RECIPE.model_copy(update={"negatives": n}) for n in (5, ITEMS))
         losses = []
         for first in range(ITEMS):
@@ -203,17 +203,17 @@ class TestTraining:
     ) -> None:
         cut, _ = circle()
         table, encoder = (module.eval() for module in student())
-        whole, rows = torch.from_numpy(cut.astype(np.int64)), torch.tensor([3, 1])
+        whole, rows = cut.astype(np.int64), np.array([3, 1])
         drawn = torch.tensor([4, 4, 9])
         monkeypatch.setattr(torch, "randint", lambda high, size: drawn)
         recipe = RECIPE.model_copy(update={"negatives": 3, "distillation": 1.0})
         teacher = knowing_teacher(cut)
         found = module._loss(table, encoder, whole, rows, teacher, recipe)
-        batch = whole[rows]
+        batch = torch.from_numpy(whole[rows])
         predicted = batch != PAD
         predicted[:, 0] = False
         users = encoder(table()[batch[:, :-1].clamp(min=0)])[predicted]
-        soft = teacher.logits(rows, predicted, drawn)
+        soft = teacher.logits(torch.from_numpy(rows), predicted, drawn)
         torch.testing.assert_close(found, distillation_loss(users @ table()[drawn].T, soft, 1.0))
 
     def test_the_same_seed_gives_the_same_weights(self) -> None:

@@ -3,7 +3,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketrec.sequences import PAD, batches, window_length, windows
+from pocketrec.sequences import PAD, batches, renumbered, trimmed, window_length, windows
 
 
 def test_windows_are_cut_from_the_end_and_padded_on_the_right() -> None:
@@ -34,7 +34,8 @@ def test_windows_hold_every_item_once_and_in_order(rows: list[list[int]], length
 
 
 def batch_sizes(cut: npt.NDArray[np.int64], rows: int, places: int) -> list[int]:
-    return [len(batch) for batch in batches(cut, rows, places, np.random.default_rng(0))]
+    found = batches(cut, rows, places, np.random.default_rng(0))
+    return sorted((len(batch) for batch in found), reverse=True)
 
 
 def test_batches_by_windows_and_by_places() -> None:
@@ -60,6 +61,38 @@ def test_batches_are_drawn_anew() -> None:
     first, second = (np.concatenate(batches(cut, 8, 999, generator)).tolist() for _ in range(2))
     assert first != second
     assert sorted(first) == sorted(second)
+
+
+def test_batches_hold_windows_of_like_length_and_as_many_places() -> None:
+    lengths = np.random.default_rng(1).integers(2, 33, size=4096)
+    cut = windows([np.arange(n) for n in lengths], 32)
+    found = batches(cut, 64, 10**6, np.random.default_rng(0))
+    padded = sum(trimmed(cut[rows]).size for rows in found)
+    assert padded < 1.2 * lengths.sum() < 0.7 * cut.size
+    predicted = [(lengths[rows] - 1).sum() for rows in found]
+    assert max(predicted) < 1.1 * min(predicted)
+    longest = [lengths[rows].max() for rows in found]
+    assert longest != sorted(longest)
+
+
+def test_padding_that_all_share_is_cut_off() -> None:
+    cut = np.array([[1, 2, PAD, PAD], [3, PAD, PAD, PAD]])
+    assert trimmed(cut).tolist() == [[1, 2], [3, PAD]]
+    assert trimmed(cut[:0]).shape == (0, 0)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 50), min_size=1, max_size=6), max_size=8),
+    st.lists(st.integers(0, 50), max_size=8),
+)
+def test_renumbered_windows_name_the_same_items(
+    sequences: list[list[int]], negatives: list[int]
+) -> None:
+    batch = windows([np.array(s) for s in sequences], 6)
+    rows, local, drawn = renumbered(batch, np.array(negatives, dtype=np.int64))
+    assert sorted({item for s in [*sequences, negatives] for item in s}) == rows.tolist()
+    assert rows[drawn].tolist() == negatives
+    np.testing.assert_array_equal(np.where(local == PAD, PAD, np.append(rows, 0)[local]), batch)
 
 
 def test_window_length_is_the_95th_percentile() -> None:

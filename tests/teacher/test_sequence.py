@@ -178,7 +178,7 @@ class TestLoss:
         losses = []
         for first in range(ITEMS):
             drawn = (first + torch.arange(5)) % ITEMS
-            monkeypatch.setattr(torch, "randint", lambda high, size, device, drawn=drawn: drawn)
+            monkeypatch.setattr(torch, "randint", lambda high, size, drawn=drawn: drawn)
             losses.append(module._loss(m, place, negatives=5))
         expected = self.whole(m, place).exp().item()
         assert torch.stack(losses).exp().mean().item() == pytest.approx(expected, rel=1e-4)
@@ -186,7 +186,7 @@ class TestLoss:
     @torch.no_grad()
     def test_a_drawn_target_is_no_negative(self, monkeypatch: pytest.MonkeyPatch) -> None:
         m = model()
-        monkeypatch.setattr(torch, "randint", lambda high, size, device: torch.full(size, 7))
+        monkeypatch.setattr(torch, "randint", lambda high, size: torch.full(size, 7))
         assert module._loss(m, torch.tensor([[3, 7]]), negatives=5).item() == 0.0
 
 
