@@ -19,8 +19,8 @@ from teacher.base import BaseTeacher, open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import sharpened
 from teacher.evidence import Evidence
-from teacher.fusion import Fused, choose_weight, validation_ndcg
-from teacher.item_models import Chosen, Tuner, fit, settle
+from teacher.fusion import Fused, choose_weight, validation_ndcg, with_popularity
+from teacher.item_models import Chosen, Tuner, fit, settle, without_text
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, Scorer, interaction_counts
@@ -195,16 +195,18 @@ class FewShot:
             alone = "sentences alone"
             found[f"{CONTENT}, {alone}"] = self._content(sentences, alone)
         with self.report.task("Choosing item-item models", len(peers) + len(readings)) as advance:
+            ease = None
             if self.share:
                 counts = interaction_counts(train, len(evidence.vectors))
                 found[accuracy.POPULARITY] = self._judge(Popularity(counts))
                 for done, (kind, settings) in enumerate(peers.items(), 1):
-                    found[kind] = self._choose(kind, settings, evidence)
+                    ease, found[kind] = self._choose(kind, settings, evidence)
                     advance(done)
             for done, (reading, vectors) in enumerate(readings.items(), 1 + len(peers)):
                 label = READINGS[reading]
                 content = self._content(vectors, label)
-                text = self._choose(TEXT_MODEL, grid, replace(evidence, vectors=vectors))
+                also_text = replace(evidence, vectors=vectors)
+                _, text = self._choose(TEXT_MODEL, grid, also_text, ease)
                 text = replace(text, settings=f"{text.settings}, {label}")
                 found |= {f"{CONTENT}, {label}": content, f"{TEXT_MODEL}, {label}": text}
                 if self.share < 1:
@@ -223,7 +225,10 @@ class FewShot:
             found = [max(found, key=lambda way: way.validation)]
         return found[0]
 
-    def _choose(self, kind: str, grid: Grid, evidence: Evidence) -> Fitted:
+    def _choose(
+        self, kind: str, grid: Grid, evidence: Evidence, ease: Chosen | None = None
+    ) -> tuple[Chosen, Fitted]:
+        """As a build does; ``ease`` is what was chosen for the model without text, if anything."""
         recipe, facts = self.target.recipe, self.target.facts
 
         def whole(chosen: Chosen) -> ItemItem:
@@ -231,11 +236,14 @@ class FewShot:
             return fit(chosen, evidence, facts["exact_items"], text, facts["local_width"])
 
         if self.share == 1 and kind != TEXT_MODEL:
-            return self._judge(whole(Chosen(**facts["item_models"][kind])))  # chosen with this care
+            chosen = Chosen(**facts["item_models"][kind])  # chosen with this care
+            return chosen, self._judge(whole(chosen))
         tuner = Tuner(evidence, self.split.validation, recipe, self.seed, None)
-        chosen = tuner.choose(kind, grid, recipe.decays)
-        _, model = settle(chosen, whole, self.tuning, SETTLING_SHARE * self.seconds)
-        return self._judge(model)
+        starts = [tuner.choose(kind, grid, recipe.decays, ease)]
+        if ease:
+            starts.append(without_text(ease))
+        chosen, model = settle(starts, whole, self.tuning, SETTLING_SHARE * self.seconds)
+        return chosen, self._judge(model)
 
     def sequence_systems(self) -> dict[str, Fitted]:
         """The base teacher as it is, and the models trained on the share."""
@@ -265,7 +273,7 @@ class FewShot:
         return found
 
     def fused(self, systems: dict[str, Fitted]) -> dict[str, Fitted]:
-        """The best sequence model with the best EASE with text, with ItemKNN and the best Content where they help."""
+        """The best sequence model with the best EASE with text, with what helps of ItemKNN, Content and popularity."""
         kinds = [
             (ZERO_SHOT, SCRATCH, TRANSFER, TOGETHER),
             *(
@@ -280,7 +288,11 @@ class FewShot:
         if knn := systems.get(accuracy.ITEM_KNN):
             text = self._blend(text, knn)
         two = self._mix(sequence, text)
-        return {FUSED: max(two, self._mix(content, two), key=lambda one: one.validation)}
+        best = max(two, self._mix(content, two), key=lambda one: one.validation)
+        counts = interaction_counts(self.split.train, len(self.target.vectors))
+        scorer, verdict = with_popularity(best.scorer, counts, self.tuning, self.seed)
+        settings = f"{best.settings}, {verdict.used}"
+        return {FUSED: Fitted(scorer, settings, verdict.ndcg[verdict.used])}
 
     def _blend(self, text: Fitted, knn: Fitted) -> Fitted:
         assert isinstance(text.scorer, ItemItem)

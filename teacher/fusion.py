@@ -3,13 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
 from pocketrec.splits import Cases, Indices
-from teacher.scorers import Scorer, Scores, standardise
+from teacher.scorers import Popularity, Scorer, Scores, standardise
+from teacher.transfer import Verdict, guard
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+POPULARITY_POWER = 0.75
+"""Of the counts, which a few bestsellers would rule; as of the noise distribution of word2vec (Mikolov et al. 2013,
+arXiv:1310.4546)."""
+WITHOUT_POPULARITY = "no popularity"
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,25 @@ def choose_weight(
     ndcg = {w: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for w, r in ranks.items()}
     best = max(WEIGHTS, key=lambda weight: ndcg[weight])
     return best, ndcg[best]
+
+
+def with_popularity(
+    scorer: Scorer, counts: npt.NDArray[np.float32], cases: Cases, seed: int
+) -> tuple[Scorer, Verdict]:
+    """The scorer with a share of what everybody chooses, where that helps on validation, and why.
+
+    Where few interactions are known a history says little beyond its texts, and what is popular says something.
+
+    Args:
+        counts: training interactions of each item, float32 [N].
+    """
+    popularity = Popularity(counts**POPULARITY_POWER)
+    weight, _ = choose_weight(popularity, scorer, cases)
+    both, ways = Fused(popularity, scorer, weight), {WITHOUT_POPULARITY: scorer.scores}
+    if weight:
+        ways[f"{weight:.1f} popularity"] = both.scores
+    verdict = guard(ways, WITHOUT_POPULARITY, cases, seed)
+    return scorer if verdict.used == WITHOUT_POPULARITY else both, verdict
 
 
 def validation_ndcg(scorer: Scorer, cases: Cases) -> float:

@@ -136,11 +136,21 @@ class Tuner:
         ).sample(recipe.tune_users, seed)
 
     def choose(
-        self, kind: str, grid: dict[str, Sequence[float]], decays: Sequence[float]
+        self,
+        kind: str,
+        grid: dict[str, Sequence[float]],
+        decays: Sequence[float],
+        simpler: Chosen | None = None,
     ) -> Chosen:
-        """The best of each coordinate in turn, the decay last, starting from the middle of every other one."""
+        """The best of each coordinate in turn, the decay last; the others start from what served a ``simpler`` model.
+
+        Where that has no such setting, or there is none, from the middle.
+        """
         middle = {name: values[len(values) // 2] for name, values in grid.items()}
         decay = decays[len(decays) // 2]
+        if simpler:
+            middle |= {n: value for n, value in simpler.settings.items() if n in grid}
+            decay = simpler.decay
         best: Chosen | None = None
         for name, values in grid.items():
             start = best.settings if best else middle
@@ -195,39 +205,60 @@ def fit(
     return replace(model, tail=matrix)
 
 
+def without_text(ease: Chosen) -> Chosen:
+    """EASE, as an EASE with text that reads neither texts nor order: where these mislead, nothing is better."""
+    settings = {**ease.settings, "text_weight": 0.0, "order": 0.0}
+    return replace(ease, kind="EASE with text", settings=settings)
+
+
 SETTLED = ("ridge", "text_weight")
 
 
 def settle(
-    chosen: Chosen,
+    starts: Sequence[Chosen],
     whole: Callable[[Chosen], ItemItem],
     cases: Cases,
     seconds: float | None,
     clock: Callable[[], float] = time.monotonic,
 ) -> tuple[Chosen, ItemItem]:
-    """The chosen model with the ridge and the text weight that serve best in the whole catalogue.
+    """The best start with the ridge and the text weight that serve best in the whole catalogue.
 
     The tuner sees the most chosen items alone; among the others, of which little is known, more caution pays. Each of
     the two in turn is doubled while validation gains, or else halved.
 
     Args:
+        starts: what to begin with, the likeliest first.
         whole: fits settings to the whole catalogue.
         cases: validation cases of the whole catalogue.
         seconds: None for as long as it takes, else nothing is tried that would end later; the first fit always is made.
     """
     started = clock()
-    best, model = chosen, whole(chosen)
+    best, model = starts[0], whole(starts[0])
     ndcg = validation_ndcg(model, cases)
     each = clock() - started
+
+    def better(chosen: Chosen) -> bool:
+        """Keep these settings if they are the best so far."""
+        nonlocal best, model, ndcg
+        tried = whole(chosen)
+        if (found := validation_ndcg(tried, cases)) <= ndcg:
+            return False
+        best, model, ndcg = chosen, tried, found
+        return True
+
+    def time_left() -> bool:
+        return seconds is None or clock() - started + each <= seconds
+
+    for start in starts[1:]:
+        if time_left():
+            better(start)
     for name in SETTLED:
         before = best.settings.get(name, 0)
         for factor in (2.0, 0.5):
-            while before and (seconds is None or clock() - started + each <= seconds):
+            while before and time_left():
                 settings = {**best.settings, name: factor * best.settings[name]}
-                tried = whole(replace(best, settings=settings))
-                if (found := validation_ndcg(tried, cases)) <= ndcg:
+                if not better(replace(best, settings=settings)):
                     break
-                best, model, ndcg = replace(best, settings=settings), tried, found
             if best.settings.get(name, 0) > before:
                 break
     return best, model

@@ -24,8 +24,16 @@ from teacher.base import Base, BaseTeacher, open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import Content
 from teacher.evidence import Evidence
-from teacher.fusion import validation_ndcg
-from teacher.item_models import Chosen, Tuner, affordable_items, affordable_width, fit, settle
+from teacher.fusion import validation_ndcg, with_popularity
+from teacher.item_models import (
+    Chosen,
+    Tuner,
+    affordable_items,
+    affordable_width,
+    fit,
+    settle,
+    without_text,
+)
 from teacher.learned_fusion import choose_fusion
 from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
 from teacher.recipe import TeacherRecipe
@@ -168,7 +176,10 @@ def _choose(
             )
             # As much again is left for the final teacher; the text model, which costs most, has most of it.
             given = seconds and seconds / 2 * (0.7 if kind == TEXT_MODEL else 0.15)
-            chosen[kind], models[kind] = settle(chosen[kind], whole, tuning, given)
+            starts = [chosen[kind]]
+            if kind == TEXT_MODEL:
+                starts.append(without_text(chosen["EASE"]))
+            chosen[kind], models[kind] = settle(starts, whole, tuning, given)
             advance(done)
     # On every validation user: the tuning sample is too small to tell two close peers apart.
     peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
@@ -194,14 +205,16 @@ def _choose(
     sequence = scorers[verdict.used]
     counts = interaction_counts(split.train, items)
     fusion = choose_fusion(sequence, models[TEXT_MODEL], counts, tuning, seed)
-    verdicts = [v.describe() for v in (reading, verdict, blend, fusion.verdict) if v.differences]
+    scorer, popular = with_popularity(fusion.scorer, counts, tuning, seed)
+    judged = (reading, verdict, blend, fusion.verdict, popular)
+    verdicts = [v.describe() for v in judged if v.differences]
     popularity = Popularity(counts)
     with report.task("Ranking the test items", 3) as advance:
         ranks = {}
         for stage, scorer in (
             ("popularity", popularity),
             ("best_peer", models[peer.kind]),
-            ("teacher", fusion.scorer),
+            ("teacher", scorer),
         ):
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
@@ -214,7 +227,7 @@ def _choose(
         "names": {
             "popularity": popularity.name,
             "best_peer": peer.describe(),
-            "teacher": fusion.scorer.name,
+            "teacher": scorer.name,
         },
         "described": "; ".join([run.facts("teacher/vectors")["backbone"], *verdicts]),
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
@@ -229,8 +242,9 @@ def _choose(
         else [],
         "blend": {**blend.as_dict(), "share": share, "scale": scale},
         "fusion": fusion.verdict.as_dict(),
+        "popularity": popular.as_dict(),
         "sequence_weight": fusion.weight,
-        "validation_ndcg@10": fusion.validation,
+        "validation_ndcg@10": popular.ndcg[popular.used],
         "summary": "; ".join(
             [
                 f"NDCG@10 {ndcg['teacher']:.4f}",
@@ -258,7 +272,8 @@ def _choose_item_models(
     chosen = {}
     with report.task("Choosing item-item settings on validation", len(grids)) as advance:
         for kind, grid in grids.items():
-            chosen[kind] = tuner.choose(kind, grid, recipe.decays)
+            simpler = chosen.get("EASE")
+            chosen[kind] = tuner.choose(kind, grid, recipe.decays, simpler)
             advance(len(chosen))
     return chosen
 

@@ -17,6 +17,12 @@ from teacher.backbone import default_layer, fastest_dtype, load_backbone
 TEXTS = ["red cat", "blue dog red dog green", "dog", "unheard red"]
 
 
+@pytest.fixture(autouse=True)
+def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bfloat16 is faster, its rounding would hide small errors."""
+    monkeypatch.setattr(module, "fastest_dtype", lambda: torch.float32)
+
+
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return request.param
@@ -271,10 +277,7 @@ def test_smollm2_equals_the_untruncated_model(
     full = AutoModel.from_pretrained(path.parent, gguf_file=path.name)
     with torch.inference_mode():
         states = full(input_ids=torch.tensor(ids), output_hidden_states=True).hidden_states[12]
-    in_half = next(backbone.model.parameters()).dtype == torch.bfloat16
-    np.testing.assert_allclose(
-        backbone.encode(ids)[0], states[0, 1:].mean(0), atol=0.5 if in_half else 0.02
-    )
+    np.testing.assert_allclose(backbone.encode(ids)[0], states[0, 1:].mean(0), atol=0.02)
 
 
 @pytest.mark.slow

@@ -6,7 +6,15 @@ import pytest
 from tiny_data import random_histories
 
 from pocketrec.splits import Cases, Indices
-from teacher.fusion import Fused, choose_weight, validation_ndcg
+from teacher.fusion import (
+    POPULARITY_POWER,
+    WITHOUT_POPULARITY,
+    Fused,
+    choose_weight,
+    validation_ndcg,
+    with_popularity,
+)
+from teacher.scorers import Popularity
 
 ITEMS = 40
 HISTORIES = random_histories(50, ITEMS, 5)
@@ -85,3 +93,25 @@ def test_a_scorer_that_says_nothing_gets_no_weight(cases: Cases) -> None:
 def test_the_reported_ndcg_is_that_of_the_fusion(cases: Cases, batch: int) -> None:
     weight, ndcg = choose_weight(Noise(), Noise(name="other"), cases, batch)
     assert ndcg == pytest.approx(validation_ndcg(Fused(Noise(), Noise(), weight), cases))
+
+
+def test_popularity_joins_where_it_helps(cases: Cases) -> None:
+    # Everybody's next item is among the popular ones, of which a history tells nothing.
+    counts = np.zeros(ITEMS, dtype=np.float32)
+    counts[:3] = 16
+    rows = [n for n, h in enumerate(cases.histories) if 1 not in h]
+    likely = Cases(cases.users[rows], [cases.histories[n] for n in rows], np.ones(len(rows), int))
+    found, verdict = with_popularity(Noise(), counts, likely, seed=0)
+    assert isinstance(found, Fused)
+    assert isinstance(found.first, Popularity)
+    np.testing.assert_allclose(found.first.counts[:4], [16**POPULARITY_POWER] * 3 + [0])
+    assert verdict.used == f"{found.weight:.1f} popularity"
+    assert validation_ndcg(found, likely) == verdict.ndcg[verdict.used]
+
+
+def test_popularity_stays_out_where_it_does_not_help(cases: Cases) -> None:
+    counts = np.arange(ITEMS, dtype=np.float32)
+    scorer = Successor()
+    found, verdict = with_popularity(scorer, counts, cases, seed=0)
+    assert found is scorer
+    assert verdict.used == WITHOUT_POPULARITY

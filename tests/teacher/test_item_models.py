@@ -22,6 +22,7 @@ from teacher.item_models import (
     fit,
     most_chosen,
     settle,
+    without_text,
 )
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import TeacherRecipe
@@ -103,6 +104,25 @@ def test_each_coordinate_is_chosen_in_turn(monkeypatch: pytest.MonkeyPatch) -> N
     assert tried == [(1, 20), (2, 20), (3, 20), (1, 10), (1, 20), (1, 30), (1, 30)]
 
 
+def test_choosing_starts_from_what_served_the_simpler_model(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[tuple[float, float, float]] = []
+
+    def quality(scorer: ItemItem, cases: Cases) -> float:
+        tried.append((*scorer.weights[0], scorer.decay))
+        return 0.0
+
+    monkeypatch.setitem(
+        item_models.FITS, "fake", lambda e, weight, ridge: np.array([[weight, ridge]])
+    )
+    monkeypatch.setattr(item_models, "validation_ndcg", quality)
+    simpler = Chosen("EASE", {"ridge": 7.0}, 1.0, 0.1)
+    grid = {"weight": (0.0, 5.0), "ridge": (20.0, 50.0)}
+    tuner().choose("fake", grid, (0.8, 0.6), simpler)
+    assert tried[:3] == [(0, 7, 1), (5, 7, 1), (0, 20, 1)]
+
+
 @pytest.mark.parametrize(
     ("kind", "grid"),
     [
@@ -123,6 +143,15 @@ def test_what_tuning_promises_the_fitted_model_keeps(
     assert validation_ndcg(model, CASES) == pytest.approx(chosen.validation)
     assert model.decay == chosen.decay
     assert model.name == chosen.describe()
+
+
+def test_ease_is_an_ease_with_text_that_reads_none() -> None:
+    plain = Chosen("EASE", {"ridge": 10.0}, 0.7, 0.1)
+    text = without_text(plain)
+    assert text.kind == "EASE with text"
+    np.testing.assert_allclose(
+        fit(text, EVIDENCE, ITEMS).scores(TRAIN), fit(plain, EVIDENCE, ITEMS).scores(TRAIN)
+    )
 
 
 def test_description() -> None:
@@ -282,7 +311,7 @@ class TestSettle:
             return -sum(abs(np.log2(chosen.settings[name] / best[name])) for name in best)
 
         start = Chosen("EASE with text", {"ridge": 20, "text_weight": 5, "order": 0.5}, 0.8, 0.1)
-        chosen, model = settle(start, whole, self.CASES, None)
+        chosen, model = settle([start], whole, self.CASES, None)
         assert chosen.settings == {**best, "order": 0.5}
         assert (chosen.kind, chosen.decay, model) == ("EASE with text", 0.8, 0)
         assert len(fitted) == tried
@@ -296,8 +325,22 @@ class TestSettle:
 
         for settings in ({"ridge": 20, "text_weight": 0}, {"neighbours": 50, "shrink": 0}):
             start = Chosen("some", settings, 1.0, 0.1)
-            assert settle(start, whole, self.CASES, None) == (start, 1.0)
+            assert settle([start], whole, self.CASES, None) == (start, 1.0)
         assert len(fitted) == 3 + 1
+
+    @pytest.mark.parametrize("best", [0, 1])
+    def test_goes_on_from_the_best_start(self, best: int) -> None:
+        text = Chosen("EASE with text", {"ridge": 20, "text_weight": 0, "order": 0.5}, 0.8, 0.2)
+        starts = [text, without_text(Chosen("EASE", {"ridge": 0.5}, 1.0, 0.1))]
+        fitted = []
+
+        def whole(chosen: Chosen) -> float:
+            fitted.append(chosen)
+            return float(chosen.decay == starts[best].decay)
+
+        chosen, _ = settle(starts, whole, self.CASES, None)
+        assert chosen == starts[best]
+        assert len(fitted) == 2 + 2
 
     @pytest.mark.parametrize(("seconds", "fits"), [(0, 1), (19, 1), (20, 2), (45, 4), (None, 7)])
     def test_nothing_is_tried_that_would_end_too_late(
@@ -313,6 +356,6 @@ class TestSettle:
             return min(len(fitted), 6)
 
         start = Chosen("EASE", {"ridge": 10}, 1.0, 0.1)
-        chosen, _ = settle(start, whole, self.CASES, seconds, clock=lambda: now)
+        chosen, _ = settle([start], whole, self.CASES, seconds, clock=lambda: now)
         assert len(fitted) == fits
         assert chosen.settings["ridge"] == fitted[min(fits, 6) - 1]
