@@ -205,7 +205,7 @@ def _choose(
     sequence = scorers[verdict.used]
     counts = interaction_counts(split.train, items)
     fusion = choose_fusion(sequence, models[TEXT_MODEL], counts, tuning, seed)
-    scorer, popular = with_popularity(fusion.scorer, counts, tuning, seed)
+    teacher, popular = with_popularity(fusion.scorer, counts, tuning, seed)
     judged = (reading, verdict, blend, fusion.verdict, popular)
     verdicts = [v.describe() for v in judged if v.differences]
     popularity = Popularity(counts)
@@ -214,7 +214,7 @@ def _choose(
         for stage, scorer in (
             ("popularity", popularity),
             ("best_peer", models[peer.kind]),
-            ("teacher", scorer),
+            ("teacher", teacher),
         ):
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
@@ -227,7 +227,7 @@ def _choose(
         "names": {
             "popularity": popularity.name,
             "best_peer": peer.describe(),
-            "teacher": scorer.name,
+            "teacher": teacher.name,
         },
         "described": "; ".join([run.facts("teacher/vectors")["backbone"], *verdicts]),
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
