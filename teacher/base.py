@@ -27,6 +27,8 @@ ADAPTER = "adapter"
 RELEASED = Path(__file__).parent / "weights"
 AUTO = "auto"
 SHAPE = ("dimensions", "layers", "heads")
+CATALOGUE = {"vectors", "residual.weight"}
+"""Parts of a sequence model with a row for each item."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,8 @@ class BaseTeacher:
     @classmethod
     def of(cls, model: SequenceModel, facts: dict[str, Any]) -> "BaseTeacher":
         """From a pre-trained model; its catalogue stays behind."""
-        state = {name: value for name, value in model.state_dict().items() if name != "vectors"}
-        return cls(state, facts)
+        state = model.state_dict()
+        return cls({name: state[name] for name in state.keys() - CATALOGUE}, facts)
 
     @cached_property
     def sha(self) -> str:

@@ -83,7 +83,9 @@ def pretrain(
     model = SequenceModel(
         np.concatenate([d.vectors for d in domains]),
         window_length(every, recipe.sequence.longest),
-        recipe.sequence,
+        recipe.sequence.model_copy(
+            update={"id_embedding": False}
+        ),  # no other domain has these items
     ).train()
     device = best_device()
     model.to(device)

@@ -22,15 +22,15 @@ class SequenceRecipe(Strict):
     layers: PositiveInt = 2
     heads: PositiveInt = Field(2, validate_default=True)
     dropout: float = Field(0.5, ge=0, lt=1)
-    projection_dropout: float = Field(0.3, ge=0, lt=1)
+    projection_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the item vectors before their projection."""
     temperature: PositiveFloat = 15.0
     """Start of the learned temperature that multiplies cosine logits."""
-    id_embedding: bool = False
-    """Add a learned ID residual to the projected text vector."""
+    id_embedding: bool = True
+    """Add a learned ID residual to the projected text vector; pre-training never does."""
     longest: int = Field(32, ge=2)
     """Most history items read; shorter where the data set's histories are."""
-    learning_rate: PositiveFloat = 2e-3
+    learning_rate: PositiveFloat = 1e-3
     weight_decay: float = Field(0.05, ge=0)
     batch: PositiveInt = 256
     """Windows a step."""
@@ -38,7 +38,7 @@ class SequenceRecipe(Strict):
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 2048
     """Sampled negatives where the catalogue holds more than four times as many items."""
-    epochs: PositiveInt = 25
+    epochs: PositiveInt = 60
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 8
     """Epochs without a better validation NDCG@10 before training stops."""
@@ -67,7 +67,7 @@ class PretrainingRecipe(Strict):
     dimensions: PositiveInt = 256
     """Directions of a domain's item vectors that are kept, as in ``TeacherRecipe``."""
     whitening: float = Field(0.25, ge=0, le=0.5)
-    sequence: SequenceRecipe = SequenceRecipe(dropout=0.2, projection_dropout=0.2)
+    sequence: SequenceRecipe = SequenceRecipe(dropout=0.2, learning_rate=2e-3)
 
 
 class TeacherRecipe(Strict):

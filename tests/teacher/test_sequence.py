@@ -22,7 +22,15 @@ from teacher.sequence import SequenceModel, SequenceScorer, readable, train
 
 ITEMS = 24
 LENGTH = 8
-SMALL = SequenceRecipe(dimensions=16, layers=1, dropout=0.1, projection_dropout=0.0, batch=32)
+SMALL = SequenceRecipe(
+    dimensions=16,
+    layers=1,
+    dropout=0.1,
+    projection_dropout=0.0,
+    id_embedding=False,
+    learning_rate=2e-3,
+    batch=32,
+)
 NOBODY = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
 
 
