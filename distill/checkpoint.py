@@ -37,7 +37,7 @@ class Student:
         vectors: float32 [N, d] unit item vectors.
         table: its neighbour table.
         popularity: float32 [N] training interaction counts.
-        settings: how its two scorers are added.
+        settings: how its scorers are added.
         tokenizer: where ``tokenizer.json`` stands.
     """
 

@@ -87,6 +87,7 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         vectors,
         encoder,
         artefact.table,
+        popularity,
         length,
         split.validation.sample(TUNE_SCORES // len(vectors), seed),
         recipe,
@@ -96,7 +97,8 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     Student(recipe, text, encoder, vectors, table, popularity, settings, folder / TOKENIZER).save(
         folder
     )
-    ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)
+    scorer = ranker(vectors, encoder, table, popularity, settings)
+    ndcg = _rank_test(scorer, split.test, folder, report)
     return {
         "name": f"student, {recipe.dimensions} dimensions, {recipe.layers} layers",
         "epochs": trained.epochs,
@@ -126,11 +128,13 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         vectors,
         encoder,
         artefact.peer_table,
+        popularity,
         artefact.windows.shape[1],
         split.validation.sample(TUNE_SCORES // len(vectors), seed),
         recipe,
     )
-    ndcg = _rank_test(ranker(vectors, encoder, table, settings), split.test, folder, report)
+    scorer = ranker(vectors, encoder, table, popularity, settings)
+    ndcg = _rank_test(scorer, split.test, folder, report)
     return {
         "name": "the same student without a teacher",
         "epochs": trained.epochs,

@@ -76,6 +76,7 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
         student.vectors,
         _encoder(full),
         student.table,
+        student.popularity,
         student.settings,
     )
     items = item_table(student, [str(index) for index in range(len(student.vectors))])
@@ -97,6 +98,7 @@ def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
         items.unit_vectors(),
         _encoder(graphs),
         items.neighbours(),
+        items.popularity,
         student.settings,
     )
 

@@ -43,7 +43,7 @@ class Manifest:
         teacher: the language model and recipe that taught, in one line.
         trained_on: "train" (test interactions held out) or "all" (for shipping).
         data: the target domain.
-        ranker: how the two scorers are added.
+        ranker: how the scorers are added.
         ledger: accuracy at every hand-over, rows as in the run's ledger.
         versions: package -> version that built the bundle.
         minimum_runtime: the oldest onnxruntime that runs the graphs.
@@ -98,6 +98,7 @@ class Manifest:
                 sequence_weight=ranker.number("sequence_weight"),
                 neighbour_weight=ranker.number("neighbour_weight"),
                 decay=ranker.number("decay", least=0.0),
+                popularity_weight=ranker.number("popularity_weight"),
             ),
             ledger=tuple(top.objects("ledger")),
             versions={

@@ -1,11 +1,13 @@
-"""Fused scores of a catalogue for one history: a sequence encoder and an item-to-item table, z-scores added.
+"""Fused scores of a catalogue for one history: sequence encoder, item-to-item table and popularity, z-scores added.
 
     s = z(exp((logits - max logits) / 2))                    = z(sqrt(softmax(logits)))
     e = z(sum over history items i of weight[i, target] * decay ** age(i))
-    score = sequence_weight * s + neighbour_weight * e
+    p = z(interactions ** 0.75), its mean and std of the items that have interactions
+    score = sequence_weight * s + neighbour_weight * e + popularity_weight * p
 
 with z = (x - mean) / std over the whole catalogue (zeros where std is 0) and age 0 for the newest item. The table is
-EASE (Steck, 2019, arXiv:1905.03375) or a relative of it, cut to its largest entries.
+EASE (Steck, 2019, arXiv:1905.03375) or a relative of it, cut to its largest entries. What everybody chooses has a
+weight where little is known of anybody's taste.
 """
 
 import math
@@ -20,6 +22,9 @@ from pocketrec.neighbour_table import NeighbourTable
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
+POPULARITY_POWER = 0.75
+"""Of the interactions of an item: the counts themselves are ruled by a few bestsellers. As of the noise distribution of
+word2vec (Mikolov et al. 2013, arXiv:1310.4546)."""
 NEIGHBOURS = 20
 NEGLIGIBLE = 1e-3
 """Of a newer item's say: an eighth of the smallest step that an int8 weight can take."""
@@ -32,19 +37,21 @@ IMPUTED_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class RankerSettings:
-    """How the two scorers are added; chosen on validation and kept in the manifest.
+    """How the scorers are added; chosen on validation and kept in the manifest.
 
     Attributes:
         max_length: how many of the newest history items the sequence encoder sees.
         sequence_weight: weight of the sequence encoder's z-scores.
         neighbour_weight: weight of the table's z-scores.
         decay: what an item's table entry is multiplied with for every newer item in the history; 1 = no decay.
+        popularity_weight: weight of the z-scores of what everybody chooses.
     """
 
     max_length: int
     sequence_weight: float
     neighbour_weight: float
     decay: float
+    popularity_weight: float
 
 
 class Ranker:
@@ -54,7 +61,8 @@ class Ranker:
         vectors: float32 [N, d] item vectors.
         encoder: turns history vectors into a user vector.
         table: which history items speak for which items, N items.
-        settings: how the two scorers are added.
+        popularity: float32 [N] interaction counts.
+        settings: how the scorers are added.
     """
 
     def __init__(
@@ -62,8 +70,11 @@ class Ranker:
         vectors: Float32,
         encoder: SequenceEncoder,
         table: NeighbourTable,
+        popularity: Float32,
         settings: RankerSettings,
     ) -> None:
+        self._prior = popularity_scores(popularity)
+        self._prior *= np.float32(settings.popularity_weight)
         self._blocks = _in_blocks(vectors)
         self.vectors: Float32 = self._blocks.reshape(-1, vectors.shape[1])[: len(vectors)]
         self.settings = settings
@@ -98,6 +109,8 @@ class Ranker:
         if evidence is not None:
             standardize(evidence, self.settings.neighbour_weight)
             scores += evidence
+        if self.settings.popularity_weight:
+            scores += self._prior
         return scores
 
     def without_each(self, history: Int64, targets: Int64) -> Float32:
@@ -213,6 +226,17 @@ def impute(
         np.concatenate([none, *targets]),
         np.concatenate([none, *weights]).astype(np.float32),
     )
+
+
+def popularity_scores(popularity: Float32) -> Float32:
+    """Interaction counts float32 [N] to the power of ``POPULARITY_POWER``, less their mean, by their deviation.
+
+    Both are of the items that somebody chose, so that adding new ones changes nothing; zeros where all counts are one.
+    """
+    scores = popularity**POPULARITY_POWER
+    chosen = scores[popularity > 0]
+    spread = chosen.std() if len(chosen) else 0.0
+    return (scores - chosen.mean()) / spread if spread else np.zeros_like(scores)
 
 
 def standardize(x: Float32, weight: float) -> None:

@@ -85,7 +85,9 @@ class Recommender:
         encoder.encode(
             vectors[None, :1]
         )  # a graph of another width fails here, not at the first user
-        self._ranker = Ranker(vectors, encoder, self._table.neighbours(), manifest.ranker)
+        self._ranker = Ranker(
+            vectors, encoder, self._table.neighbours(), self._table.popularity, manifest.ranker
+        )
 
     @classmethod
     def open(cls, path: str | Path, *, verify: bool = True) -> Self:

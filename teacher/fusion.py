@@ -7,14 +7,12 @@ import numpy.typing as npt
 
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
+from pocketrec.ranker import POPULARITY_POWER
 from pocketrec.splits import Cases, Indices
 from teacher.scorers import Popularity, Scorer, Scores, standardise
 from teacher.transfer import Verdict, guard
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
-POPULARITY_POWER = 0.75
-"""Of the counts, which a few bestsellers would rule; as of the noise distribution of word2vec (Mikolov et al. 2013,
-arXiv:1310.4546)."""
 WITHOUT_POPULARITY = "no popularity"
 
 

@@ -192,6 +192,8 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
         unit_rows((items, 16)),
         table,
         popularity,
-        RankerSettings(max_length=9, sequence_weight=0.6, neighbour_weight=0.4, decay=0.8),
+        RankerSettings(
+            9, sequence_weight=0.6, neighbour_weight=0.4, decay=0.8, popularity_weight=0.1
+        ),
         folder / "tokenizer.json",
     )

@@ -30,7 +30,9 @@ def saved(student: Student, tmp_path: Path) -> Student:
 
 def test_what_is_saved_ranks_as_before(saved: Student, tmp_path: Path) -> None:
     loaded = Student.load(tmp_path)
-    before, after = (ranker(s.vectors, s.sequence, s.table, s.settings) for s in (saved, loaded))
+    before, after = (
+        ranker(s.vectors, s.sequence, s.table, s.popularity, s.settings) for s in (saved, loaded)
+    )
     for history in random_histories(10, 40, 12):
         np.testing.assert_array_equal(before.scores(history), after.scores(history))
 

@@ -1,5 +1,7 @@
 """Choosing decay and weights: the batched search agrees with the ranker that the device runs."""
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -8,7 +10,7 @@ from tiny_data import random_histories, tiny_student
 
 from distill import fusion as module
 from distill.checkpoint import Student
-from distill.fusion import choose_settings, choose_table, ranker
+from distill.fusion import choose_popularity, choose_settings, choose_table, ranker
 from distill.recipe import StudentRecipe
 from distill.train import StudentScorer
 from pocketrec import metrics
@@ -34,7 +36,7 @@ def cases() -> Cases:
 
 
 def device_ndcg(student: Student, settings: RankerSettings, cases: Cases) -> float:
-    scorer = ranker(student.vectors, student.sequence, student.table, settings)
+    scorer = ranker(student.vectors, student.sequence, student.table, student.popularity, settings)
 
     def score(histories: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
         return np.stack([scorer.scores(history) for history in histories])
@@ -47,7 +49,7 @@ def tried(student: Student, cases: Cases) -> dict[tuple[float, float], float]:
     """NDCG@10 of every setting as the device would reach it."""
     return {
         (decay, weight): device_ndcg(
-            student, RankerSettings(9, weight, round(1 - weight, 1), decay), cases
+            student, RankerSettings(9, weight, round(1 - weight, 1), decay, 0.0), cases
         )
         for decay in module.DECAYS
         for weight in module.WEIGHTS
@@ -97,18 +99,20 @@ class TestChooseTable:
             vectors: object, encoder: object, table: NeighbourTable, *rest: object
         ) -> tuple[RankerSettings, float]:
             tried.append(len(table))
-            return RankerSettings(9, 0.5, 0.5, len(table)), ndcg_of[len(table)]
+            return RankerSettings(9, 0.5, 0.5, len(table), 0.0), ndcg_of[len(table)]
 
         monkeypatch.setattr(module, "choose_settings", scripted)
+        monkeypatch.setattr(module, "choose_popularity", lambda *given: 0.2)
         recipe = StudentRecipe(
             **{"neighbours": (1, 2, 3), "table_gain": 0.1, "table_entries": 10_000, **changed}
         )
         nobody = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
         table, settings = choose_table(
-            student.vectors, student.sequence, student.table, 9, nobody, recipe
+            student.vectors, student.sequence, student.table, student.popularity, 9, nobody, recipe
         )
         assert tried == sorted(ndcg_of)
         assert settings.decay == len(table)
+        assert settings.popularity_weight == 0.2
         return len(table)
 
     def test_a_larger_table_must_be_worth_its_bytes(
@@ -126,12 +130,30 @@ class TestChooseTable:
         assert self.choose(student, monkeypatch, {40: 0.1}, table_entries=5) == 40
 
 
+def test_popularity_gets_a_weight_where_it_helps_and_none_else(student: Student) -> None:
+    settings = replace(student.settings, popularity_weight=0.0)
+    popularity = np.ones(ITEMS, dtype=np.float32)
+    popularity[[5, 6]] = 50
+    scorer = ranker(student.vectors, student.sequence, student.table, popularity, settings)
+    histories = [h[(h != 5) & (h != 6)] for h in random_histories(60, ITEMS, 8)]
+    everybody = Cases(np.arange(60), histories, np.full(60, 5))
+    weight = choose_popularity(scorer, popularity, everybody, batch=7)
+    assert weight == max(module.POPULARITY_WEIGHTS)
+    nobody = Cases(
+        np.arange(60), histories, np.array([np.argmax(scorer.scores(h)) for h in histories])
+    )
+    fresh = [n for n in range(60) if nobody.targets[n] not in histories[n]]
+    assert choose_popularity(scorer, popularity, nobody[np.array(fresh)]) == 0.0
+
+
 def test_the_sequence_part_is_the_softmax_that_training_validated(student: Student) -> None:
     history = np.array([3, 17, 8])
     scorer = StudentScorer(torch.from_numpy(student.vectors), student.sequence, 9)
     logits = scorer.logits([history])[0]
     expected = np.exp((logits - logits.max()) / 2)
     standardize(expected, 1.0)
-    settings = RankerSettings(9, 1.0, 0.0, 1.0)
-    found = ranker(student.vectors, student.sequence, student.table, settings).scores(history)
+    settings = RankerSettings(9, 1.0, 0.0, 1.0, 0.0)
+    found = ranker(
+        student.vectors, student.sequence, student.table, student.popularity, settings
+    ).scores(history)
     np.testing.assert_allclose(found, expected, atol=1e-4)

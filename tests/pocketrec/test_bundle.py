@@ -188,6 +188,7 @@ def test_a_wrong_field_is_named(tiny_bundle_copy, field, value, expected):
         ("decay", -0.1, "at least 0"),
         ("sequence_weight", "1", "a finite number, found str"),
         ("neighbour_weight", True, "a finite number, found bool"),
+        ("popularity_weight", None, "a finite number, found "),
     ],
 )
 def test_a_wrong_ranker_setting_is_named(tiny_bundle_copy, field, value, expected):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pocketrec.encoders import SequenceEncoder
 from pocketrec.errors import BundleError
 from pocketrec.neighbour_table import NeighbourTable
-from pocketrec.ranker import Ranker, RankerSettings, impute, top_k
+from pocketrec.ranker import Ranker, RankerSettings, impute, popularity_scores, top_k
 
 NOBODY = np.empty(0, dtype=np.int64)
 
@@ -36,7 +36,10 @@ def table_of(items, entries):
     return NeighbourTable.from_entries(items, sources, targets, weights)
 
 
-SETTINGS = RankerSettings(max_length=20, sequence_weight=1.0, neighbour_weight=1.0, decay=0.5)
+SETTINGS = RankerSettings(
+    max_length=20, sequence_weight=1.0, neighbour_weight=1.0, decay=0.5, popularity_weight=0.0
+)
+POPULARITY = np.array([16, 81, 0, 1], dtype=np.float32)
 # exp((logits - max) / 2) of the four items is 1, 1/2, 1/4, 1/4.
 VECTORS = np.log(np.array([[1.0], [1 / 4], [1 / 16], [1 / 16]], dtype=np.float32))
 TABLE = table_of(4, {(1, 0): 0.5, (1, 2): 0.25, (3, 2): 0.75})
@@ -48,7 +51,12 @@ E = np.array([-1 / 4, -9 / 4, 19 / 4, -9 / 4]) / np.sqrt(524 / 64)
 
 
 def ranker(settings=SETTINGS, vectors=VECTORS, table=TABLE, user=(1.0,)):
-    return Ranker(vectors, SequenceEncoder(FixedUser(user)), table, settings)
+    popularity = np.resize(POPULARITY, len(vectors))
+    return Ranker(vectors, SequenceEncoder(FixedUser(user)), table, popularity, settings)
+
+
+# 16, 81, 0 and 1 to the power of 3/4 are 8, 27, 0 and 1: without the 0 mean 12, variance (16 + 225 + 121) / 3.
+P = np.array([-4, 15, -12, -11]) / np.sqrt(362 / 3)
 
 
 def indices(*values):
@@ -60,6 +68,17 @@ def test_fused_scores_by_hand():
     scores = ranker(fused).scores(indices(1, 3))
     assert scores.dtype == np.float32
     assert scores == pytest.approx(0.5 * S + 2 * E, abs=1e-6)
+
+
+def test_popularity_has_its_weight():
+    liked = replace(SETTINGS, popularity_weight=0.3)
+    assert ranker(liked).scores(indices(1, 3)) == pytest.approx(S + E + 0.3 * P, abs=1e-6)
+    assert ranker(liked).scores(NOBODY) == pytest.approx(S + 0.3 * P, abs=1e-6)
+
+
+@pytest.mark.parametrize("counts", [[0, 0, 0, 0], [3, 3, 3, 3], [0, 5, 0, 0]])
+def test_popularity_that_tells_nothing_apart_says_nothing(counts):
+    assert popularity_scores(np.array(counts, dtype=np.float32)).tolist() == [0, 0, 0, 0]
 
 
 def test_each_scorer_alone_by_hand():
@@ -118,7 +137,7 @@ def test_evidence_from_long_ago_still_ranks():
 def test_the_encoder_sees_the_newest_items_oldest_first():
     engine = FixedUser([1.0])
     short = replace(SETTINGS, max_length=2)
-    Ranker(VECTORS, SequenceEncoder(engine), TABLE, short).scores(indices(2, 0, 1))
+    Ranker(VECTORS, SequenceEncoder(engine), TABLE, POPULARITY, short).scores(indices(2, 0, 1))
     assert engine.seen[0].shape == (1, 2, 1)
     assert engine.seen[0].ravel().tolist() == VECTORS[[0, 1]].ravel().tolist()
 

@@ -45,7 +45,13 @@ def reference(folder, history: list[str]) -> np.ndarray:
         if source in known:
             age = known[::-1].index(source)
             evidence[target] += level * table.weight_scales[target] * SETTINGS.decay**age
-    return SETTINGS.sequence_weight * z(sequence) + SETTINGS.neighbour_weight * z(evidence)
+    counts = table.popularity**0.75
+    chosen = counts[counts > 0]
+    return (
+        SETTINGS.sequence_weight * z(sequence)
+        + SETTINGS.neighbour_weight * z(evidence)
+        + SETTINGS.popularity_weight * (counts - chosen.mean()) / chosen.std()
+    )
 
 
 def z(x: np.ndarray) -> np.ndarray:

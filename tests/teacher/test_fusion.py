@@ -5,9 +5,9 @@ import numpy.typing as npt
 import pytest
 from tiny_data import random_histories
 
+from pocketrec.ranker import POPULARITY_POWER
 from pocketrec.splits import Cases, Indices
 from teacher.fusion import (
-    POPULARITY_POWER,
     WITHOUT_POPULARITY,
     Fused,
     choose_weight,
