@@ -37,6 +37,7 @@ READINGS = {
 }
 """What the tables call the ways of reading: the language model's own, that with the adapter's beside it, and each with
 those of a sentence encoder."""
+SENTENCES_ALONE = "sentences alone"
 CONTENT = "Content"
 ON_IDS = "SASRec on IDs, CE"
 ZERO_SHOT = "Base teacher, not fine-tuned"
@@ -50,7 +51,9 @@ QUESTIONS = (
     (f"{TEXT_MODEL}, both", f"{TEXT_MODEL}, frozen"),
     (f"{TEXT_MODEL}, both, sentences", f"{TEXT_MODEL}, both"),
     (TRANSFER, SCRATCH),
+    (FUSED, accuracy.ITEM_KNN),
     (FUSED, accuracy.EASE),
+    (FUSED, ON_IDS),
 )
 """Whose difference answers a question: ours, theirs."""
 
@@ -192,8 +195,7 @@ class FewShot:
         found: dict[str, Fitted] = {}
         sentences = self.target.texts.sentences
         if sentences is not None:
-            alone = "sentences alone"
-            found[f"{CONTENT}, {alone}"] = self._content(sentences, alone)
+            found[f"{CONTENT}, {SENTENCES_ALONE}"] = self._content(sentences, SENTENCES_ALONE)
         with self.report.task("Choosing item-item models", len(peers) + len(readings)) as advance:
             ease = None
             if self.share:

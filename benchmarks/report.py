@@ -10,9 +10,8 @@ from pocketrec.files import atomic_write
 if TYPE_CHECKING:
     from rich.table import Table
 
-BEGIN = "<!-- benchmark:begin -->"
-END = "<!-- benchmark:end -->"
-
+SECTION = "benchmark"
+"""Name of the section of the README that holds the table."""
 COLUMNS = ("", "R@10", "NDCG@10 (95 % CI)", "p50 ms", "peak MB", "size MB")
 """Short, so that a terminal of 80 columns shows the table whole; the notes say what they mean."""
 NOTHING = "–"
@@ -84,20 +83,20 @@ def markdown(result: Result) -> str:
     return "\n".join([*lines, "", *(f"- {note}" for note in notes(result))]) + "\n"
 
 
-def update_readme(readme: Path, result: Result) -> None:
-    """Replace what stands between the two markers of ``readme`` by the table.
+def replace_section(path: Path, name: str, content: str) -> None:
+    """Replace what stands between the two markers of a section of a Markdown file.
 
     Raises:
         UsageError: the markers are not there, each once and in order.
     """
-    text = readme.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in before + after:
-        raise UsageError(f"{readme}: expected {BEGIN} and then {END}, each once; add them")
-    with atomic_write(readme) as temporary:
-        block = f"{BEGIN}\n{markdown(result)}{END}"
-        temporary.write_text(before + block + after, encoding="utf-8")
+    first, last = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    text = path.read_text(encoding="utf-8")
+    before, begin, rest = text.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in before + after:
+        raise UsageError(f"{path}: expected {first} and then {last}, each once; add them")
+    with atomic_write(path) as temporary:
+        temporary.write_text(f"{before}{first}\n{content}{last}{after}", encoding="utf-8")
 
 
 def tables(result: Result) -> "list[Table]":

@@ -83,7 +83,7 @@ def main(
     for file in (f"{name}.json", "latest.json"):
         write_json(out / file, result)
     if readme:
-        report.update_readme(readme, result)
+        report.replace_section(readme, report.SECTION, report.markdown(result))
     if markdown:
         print(report.markdown(result), end="")
     else:

@@ -88,33 +88,33 @@ def test_terminal_tables_hold_every_row(result):
     assert [table.row_count for table in report.tables(result)] == [2, 3, 1]
 
 
-def test_updating_a_readme_twice_is_updating_it_once(result, tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# Films\n\n{report.BEGIN}\nold\n{report.END}\n\nEnd.\n", encoding="utf-8")
-    report.update_readme(readme, result)
-    once = readme.read_text(encoding="utf-8")
-    report.update_readme(readme, result)
-    assert readme.read_text(encoding="utf-8") == once
-    table = report.markdown(result)
-    assert once == f"# Films\n\n{report.BEGIN}\n{table}{report.END}\n\nEnd.\n"
+BEGIN, END = "<!-- films:begin -->", "<!-- films:end -->"
+
+
+def test_replacing_a_section_twice_is_replacing_it_once(tmp_path):
+    page = tmp_path / "README.md"
+    page.write_text(f"# Films\n\n{BEGIN}\nold\n{END}\n\nEnd.\n", encoding="utf-8")
+    for _ in range(2):
+        report.replace_section(page, "films", "new\n")
+        assert page.read_text(encoding="utf-8") == f"# Films\n\n{BEGIN}\nnew\n{END}\n\nEnd.\n"
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "# Films\n",
-        report.BEGIN,
-        f"{report.END}\n{report.BEGIN}\n",
-        f"{report.BEGIN}\n{report.BEGIN}\n{report.END}\n",
-        f"{report.BEGIN}\n{report.END}\n{report.END}\n",
+        BEGIN,
+        f"{END}\n{BEGIN}\n",
+        f"{BEGIN}\n{BEGIN}\n{END}\n",
+        f"{BEGIN}\n{END}\n{END}\n",
     ],
 )
-def test_a_readme_without_its_markers_stays_as_it_is(result, tmp_path, text):
-    readme = tmp_path / "README.md"
-    readme.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"expected <!-- benchmark:begin -->"):
-        report.update_readme(readme, result)
-    assert readme.read_text(encoding="utf-8") == text
+def test_a_page_without_its_markers_stays_as_it_is(tmp_path, text):
+    page = tmp_path / "README.md"
+    page.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=r"expected <!-- films:begin -->"):
+        report.replace_section(page, "films", "new\n")
+    assert page.read_text(encoding="utf-8") == text
 
 
 @pytest.mark.skipif(
@@ -124,5 +124,5 @@ def test_the_readme_shows_the_latest_report(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     copy = tmp_path / "README.md"
     copy.write_text(text, encoding="utf-8")
-    report.update_readme(copy, read_json(LATEST))
+    report.replace_section(copy, report.SECTION, report.markdown(read_json(LATEST)))
     assert copy.read_text(encoding="utf-8") == text

@@ -11,6 +11,7 @@ from tiny_data import ITEMS, PER_GENRE, USERS, Recorder, unit_rows, write_tiny_d
 
 from benchmarks import few_shot, study
 from benchmarks.few_shot import FewShot, Target, part, schedule, summarize
+from benchmarks.study_report import markdown
 from pocketrec import metrics
 from pocketrec.errors import RunError, UsageError
 from pocketrec.files import read_json, write_json
@@ -319,50 +320,18 @@ def test_a_share_is_kept_until_its_settings_change(run, tmp_path, counted, capsy
         assert text in printed
 
 
-def test_markdown(run, tmp_path, counted, tenth, capsys):
-    study.main([str(run.folder), "--out", str(tmp_path), "--shares", "0.1", "--markdown"])
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[:4] == [
-        "**10 % of the training users (15)**",
-        "",
-        "|  | P@10 | R@10 | F1@10 | NDCG@10 (95 % CI) |",
-        "| --- | ---: | ---: | ---: | ---: |",
+def test_a_document_gets_its_sections(run, tmp_path, counted):
+    page = tmp_path / "page.md"
+    sections = [
+        f"<!-- study:{name}:begin -->\n<!-- study:{name}:end -->\n" for name in ("books", "all")
     ]
-    table = [line for line in lines if line.startswith("| ")]
-    assert len(table) == 1 + 1 + len(tenth["systems"])
-    ease = by_name(tenth)["EASE"]
-    means = (ease["precision@10"], ease["recall@10"]["mean"], ease["f1@10"])
-    assert f"| EASE | {' | '.join(f'{mean:.4f}' for mean in means)} |" in "\n".join(table)
-    assert sum(line.startswith("- NDCG@10 of ") for line in lines) == len(few_shot.QUESTIONS)
-    assert "same 150 test users" in lines[-3]
-    assert "learned from books" not in "\n".join(lines)
-
-
-def test_an_overview_of_shares(capsys):
-    def row(share, **ndcg):
-        means = ({"recall@10": {"mean": 2 * n}, "ndcg@10": {"mean": n}} for n in ndcg.values())
-        return {
-            "share": share,
-            "systems": [{"system": s, **m} for s, m in zip(ndcg, means, strict=True)],
-        }
-
-    study.overview([row(0.0, Content=0.1), row(0.25, EASE=0.2, Content=0.1)], markdown=True)
-    assert capsys.readouterr().out.splitlines() == [
-        "**At each share of the training users**",
-        "",
-        "| R@10 / NDCG@10 | 0 % | 25 % |",
-        "| --- | ---: | ---: |",
-        "| EASE |  | 0.4000 / 0.2000 |",
-        "| Content | 0.2000 / 0.1000 | 0.2000 / 0.1000 |",
-        "",
-    ]
-
-
-def test_a_domain_that_the_base_teacher_knows_is_named(run):
-    made = {"command": "c", "date": "d", "commit": None}
-    data = {"name": "films", "users": 1, "items": 2, "protocol": "leave-one-out"}
-    result = {"data": data, "environment": made, "source_domains": Target(run).base.domains}
-    assert "learned from films itself" in study.notes(result)[1]
+    page.write_text("\n".join(sections), encoding="utf-8")
+    out = tmp_path / "results"
+    study.main([str(run.folder), "--out", str(out), "--shares", "0.1", "--docs", str(page)])
+    result = read_json(out / "study-books.json")
+    text = page.read_text(encoding="utf-8")
+    assert f"{sections[0].splitlines()[0]}\n{markdown(result)}" in text
+    assert "Zero-shot" in text.partition("study:all:begin")[2]
 
 
 def test_calls_that_cannot_be(run, tmp_path, capsys):
