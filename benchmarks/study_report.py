@@ -24,6 +24,7 @@ Row = dict[str, Any]
 Result = dict[str, Any]
 
 COLUMNS = ("", "P@10", "R@10", "F1@10", "NDCG@10 (95 % CI)")
+MIXED = f"{TEXT_MODEL} + {CONTENT}"
 EVERY = "all"
 """Name of the section with one line a data set."""
 
@@ -57,17 +58,13 @@ def markdown(result: Result) -> str:
         {**row, "systems": [s for s in row["systems"] if not s["system"].startswith(MIXED)]}
         for row in result["shares"]
     ]
-    parts = [_markdown_table(COLUMNS, list(cells(rows[-1])))]
-    parts.insert(0, f"**{title(rows[-1])}**\n")
+    last, parts = rows[-1], []
     if len(rows) > 1:
-        shares = _markdown_table(*overview(rows))
-        parts = ["**At each share of the training users**\n", shares, *parts]
+        parts = ["**At each share of the training users**\n", _markdown_table(*overview(rows))]
+    parts += [f"**{title(last)}**\n", _markdown_table(COLUMNS, list(cells(last)))]
     parts += ["What the parts add, NDCG@10 with the paired interval:\n"]
     parts += [_markdown_table(*differences(rows)), "\n\n".join(notes(result)) + "\n"]
     return "\n".join(parts)
-
-
-MIXED = f"{TEXT_MODEL} + {CONTENT}"
 
 
 def title(row: Row) -> str:
