@@ -197,18 +197,18 @@ class FewShot:
         if sentences is not None:
             found[f"{CONTENT}, {SENTENCES_ALONE}"] = self._content(sentences, SENTENCES_ALONE)
         with self.report.task("Choosing item-item models", len(peers) + len(readings)) as advance:
-            ease = None
+            chosen: dict[str, Chosen] = {}
             if self.share:
                 counts = interaction_counts(train, len(evidence.vectors))
                 found[accuracy.POPULARITY] = self._judge(Popularity(counts))
                 for done, (kind, settings) in enumerate(peers.items(), 1):
-                    ease, found[kind] = self._choose(kind, settings, evidence)
+                    chosen[kind], found[kind] = self._choose(kind, settings, evidence)
                     advance(done)
             for done, (reading, vectors) in enumerate(readings.items(), 1 + len(peers)):
                 label = READINGS[reading]
                 content = self._content(vectors, label)
                 also_text = replace(evidence, vectors=vectors)
-                _, text = self._choose(TEXT_MODEL, grid, also_text, ease)
+                _, text = self._choose(TEXT_MODEL, grid, also_text, chosen.get(accuracy.EASE))
                 text = replace(text, settings=f"{text.settings}, {label}")
                 found |= {f"{CONTENT}, {label}": content, f"{TEXT_MODEL}, {label}": text}
                 if self.share < 1:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
-from pocketrec.ranker import POPULARITY_POWER
+from pocketrec.ranker import popularity_scores
 from pocketrec.splits import Cases, Indices
 from teacher.scorers import Popularity, Scorer, Scores, standardise
 from teacher.transfer import Verdict, guard
@@ -62,7 +62,7 @@ def with_popularity(
     Args:
         counts: training interactions of each item, float32 [N].
     """
-    popularity = Popularity(counts**POPULARITY_POWER)
+    popularity = Popularity(popularity_scores(counts))
     weight, _ = choose_weight(popularity, scorer, cases)
     both, ways = Fused(popularity, scorer, weight), {WITHOUT_POPULARITY: scorer.scores}
     if weight:

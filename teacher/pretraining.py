@@ -80,12 +80,11 @@ def pretrain(
     sizes = np.array([len(d.vectors) for d in domains])
     starts = np.cumsum(sizes) - sizes
     every = [s for d in domains for s in d.sequences]
+    without_ids = recipe.sequence.model_copy(update={"id_embedding": False})  # they stay behind
     model = SequenceModel(
         np.concatenate([d.vectors for d in domains]),
         window_length(every, recipe.sequence.longest),
-        recipe.sequence.model_copy(
-            update={"id_embedding": False}
-        ),  # no other domain has these items
+        without_ids,
     ).train()
     device = best_device()
     model.to(device)
