@@ -8,6 +8,7 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
     field_validator,
+    model_validator,
 )
 
 
@@ -22,9 +23,17 @@ class StudentRecipe(BaseModel):
     """Dropout on the vectors that the item space is projected from."""
     temperature: PositiveFloat = 15.0
     """Start of the learned temperature that multiplies cosine logits."""
-    distillation: float = Field(0.8, ge=0, le=1)
-    """Share of logit distillation in the loss; the rest is cross-entropy on the chosen item."""
+    cross_entropy: float = Field(0.2, ge=0)
+    """Weight of the chosen item's cross-entropy beside the four that follow; without a teacher it stands alone."""
+    logit_distillation: float = Field(0.8, ge=0)
+    ranking_distillation: float = Field(0.0, ge=0)
+    embedding_distillation: float = Field(0.0, ge=0)
+    relation_distillation: float = Field(0.0, ge=0)
     distillation_temperature: PositiveFloat = 1.0
+    ranked_items: PositiveInt = 10
+    """Items of the teacher's list that ranking distillation looks at."""
+    compared_items: PositiveInt = 512
+    """Items a step that embedding and relation distillation compare."""
     learning_rate: PositiveFloat = 2e-3
     weight_decay: float = Field(0.05, ge=0)
     batch: PositiveInt = 256
@@ -48,6 +57,19 @@ class StudentRecipe(BaseModel):
     tokens: PositiveInt = 64
     """Word pieces read of an item text."""
     text_epochs: PositiveInt = 40
+
+    @model_validator(mode="after")
+    def _learns_from_something(self) -> "StudentRecipe":
+        weights = (
+            self.cross_entropy,
+            self.logit_distillation,
+            self.ranking_distillation,
+            self.embedding_distillation,
+            self.relation_distillation,
+        )
+        if not any(weights):
+            raise ValueError("expected a weight above 0 for cross_entropy or a distillation")
+        return self
 
     @field_validator("heads")
     @classmethod

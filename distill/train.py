@@ -1,4 +1,4 @@
-"""Training of the sequence encoder: cross-entropy on the next item beside logit distillation from the teacher."""
+"""Training of the sequence encoder: cross-entropy on the next item beside what the teacher says."""
 
 import math
 import time
@@ -11,6 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from distill.losses import (
+    embedding_distillation,
+    logit_distillation,
+    ranking_distillation,
+    relation_distillation,
+)
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder
 from pocketrec import metrics
@@ -47,18 +53,6 @@ class Teacher:
         return self.states[states].float() @ vectors.T
 
 
-def distillation_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher / T || student / T), averaged over rows (Hinton et al. 2015).
-
-    Args:
-        student, teacher: logits float32 [P, M] over the same items.
-        temperature: above 1 it spreads the teacher's mass over more items; the factor T^2 keeps gradients comparable.
-    """
-    target = (teacher / temperature).softmax(dim=-1)
-    found = (student / temperature).log_softmax(dim=-1)
-    return functional.kl_div(found, target, reduction="batchmean") * temperature**2
-
-
 @dataclass(frozen=True)
 class Trained:
     """What training ended with: validation NDCG@10 of the kept weights, epochs and seconds."""
@@ -88,8 +82,12 @@ def train_sequence_encoder(
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
     both = nn.ModuleList([table, encoder])
+    bridge = None
+    if teacher is not None and recipe.embedding_distillation:
+        bridge = nn.Linear(recipe.dimensions, teacher.items.shape[1], bias=False)
+    taught = nn.ModuleList([both, *([bridge] if bridge else [])])
     optimiser = torch.optim.AdamW(
-        both.parameters(),
+        taught.parameters(),
         lr=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         betas=(0.9, 0.98),
@@ -111,10 +109,10 @@ def train_sequence_encoder(
             progress(share)
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * warmup_cosine(share)
-            loss = _loss(table, encoder, cut, chosen, teacher, recipe)
+            loss = _loss(table, encoder, bridge, cut, chosen, teacher, recipe)
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(both.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(taught.parameters(), 1.0)
             optimiser.step()
             if time.monotonic() > deadline:
                 break
@@ -139,20 +137,21 @@ def train_sequence_encoder(
 def _loss(
     table: ItemTable,
     encoder: SequenceEncoder,
+    bridge: nn.Linear | None,
     cut: npt.NDArray[np.int64],
     rows: Indices,
     teacher: Teacher | None,
     recipe: StudentRecipe,
 ) -> Tensor:
     items, batch = len(table.features), trimmed(cut[rows])
-    negatives = None  # their item numbers; None stands for the whole catalogue
+    used, negatives = None, None  # item numbers; None stands for the whole catalogue
     if items > 4 * recipe.negatives:
         negatives = torch.randint(items, (recipe.negatives,))
         found = renumbered(batch, negatives.numpy())
         used, local, drawn = (torch.from_numpy(part) for part in found)
-        vectors = table(used)
     else:
-        local, vectors = torch.from_numpy(batch), table(None)
+        local = torch.from_numpy(batch)
+    vectors = table(used)
     predicted = local != PAD
     predicted[:, 0] = False  # from nothing only popularity could be learned
     users = encoder(vectors[local[:, :-1].clamp(min=0)])[predicted]
@@ -171,11 +170,24 @@ def _loss(
         )
     if teacher is None:
         return hard
-    soft = teacher.logits(torch.from_numpy(rows), predicted, negatives)
-    kept = recipe.distillation
-    return (
-        kept * distillation_loss(logits, soft, recipe.distillation_temperature) + (1 - kept) * hard
-    )
+    parts = [recipe.cross_entropy * hard]
+    if recipe.logit_distillation or recipe.ranking_distillation:
+        soft = teacher.logits(torch.from_numpy(rows), predicted, negatives)
+        if weight := recipe.logit_distillation:
+            kept = logit_distillation(logits, soft, recipe.distillation_temperature)
+            parts.append(weight * kept)
+        if weight := recipe.ranking_distillation:
+            best = min(recipe.ranked_items, max(1, logits.shape[1] // 2))
+            parts.append(weight * ranking_distillation(logits, soft, best))
+    if recipe.embedding_distillation or recipe.relation_distillation:
+        some = torch.randperm(len(vectors))[: recipe.compared_items]
+        taught = teacher.items[some if used is None else used[some]]
+        if bridge is not None:
+            found_there = embedding_distillation(bridge(vectors[some]), taught)
+            parts.append(recipe.embedding_distillation * found_there)
+        if weight := recipe.relation_distillation:
+            parts.append(weight * relation_distillation(vectors[some], taught))
+    return torch.stack(parts).sum()
 
 
 class StudentScorer:

@@ -10,16 +10,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from tiny_data import random_histories, unit_rows
 from torch import Tensor
 
 from distill import train as module
+from distill.losses import logit_distillation
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder
-from distill.train import StudentScorer, Teacher, distillation_loss, train_sequence_encoder
+from distill.train import StudentScorer, Teacher, train_sequence_encoder
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.sequences import PAD, windows
 from pocketrec.splits import Cases, Indices
@@ -29,52 +27,15 @@ LENGTH = 6
 RECIPE = StudentRecipe(
     dimensions=16, layers=1, dropout=0.1, item_dropout=0.0, batch=32, learning_rate=1e-2
 )
+LOGITS_ALONE = {"cross_entropy": 0.0, "logit_distillation": 1.0}
+WEIGHTS = (
+    "cross_entropy",
+    "logit_distillation",
+    "ranking_distillation",
+    "embedding_distillation",
+    "relation_distillation",
+)
 NOBODY = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
-LN3 = math.log(3)
-
-
-class TestDistillationLoss:
-    def test_two_items_by_hand(self) -> None:
-        student, teacher = torch.zeros(1, 2), torch.tensor([[0.0, LN3]])
-        # 1/4 ln((1/4) / (1/2)) + 3/4 ln((3/4) / (1/2))
-        expected = 0.25 * math.log(0.5) + 0.75 * math.log(1.5)
-        assert distillation_loss(student, teacher, 1.0).item() == pytest.approx(expected)
-
-    def test_two_items_by_hand_at_temperature_two(self) -> None:
-        student, teacher = torch.zeros(1, 2), torch.tensor([[0.0, LN3]])
-        p = 3**0.5 / (1 + 3**0.5)  # softmax of (0, ln 3 / 2)
-        expected = 4 * (p * math.log(2 * p) + (1 - p) * math.log(2 * (1 - p)))
-        assert distillation_loss(student, teacher, 2.0).item() == pytest.approx(expected, rel=1e-5)
-
-    def test_rows_are_averaged(self) -> None:
-        student = torch.zeros(2, 2)
-        teacher = torch.tensor([[0.0, LN3], [0.0, 0.0]])
-        one = distillation_loss(student[:1], teacher[:1], 1.0)
-        torch.testing.assert_close(distillation_loss(student, teacher, 1.0), one / 2)
-
-    def test_the_direction_is_from_teacher_to_student(self) -> None:
-        equal, sure = torch.zeros(1, 2), torch.tensor([[0.0, 30.0]])
-        # The teacher is sure and the student is not: ln 2. The other way round the student misses half of the mass.
-        assert distillation_loss(equal, sure, 1.0).item() == pytest.approx(math.log(2), rel=1e-4)
-        assert distillation_loss(sure, equal, 1.0).item() > 10
-
-    @given(
-        arrays.arrays(np.float32, (3, 4), elements=st.floats(-20, 20, width=32)),
-        arrays.arrays(np.float32, (3, 4), elements=st.floats(-20, 20, width=32)),
-        st.floats(0.5, 8),
-        st.floats(-5, 5),
-    )
-    def test_never_negative_and_nothing_between_equals(
-        self,
-        student: npt.NDArray[np.float32],
-        teacher: npt.NDArray[np.float32],
-        temperature: float,
-        shift: float,
-    ) -> None:
-        one, two = torch.from_numpy(student), torch.from_numpy(teacher)
-        assert distillation_loss(one, two, temperature).item() >= -1e-4
-        # Logits that differ by a constant say the same.
-        assert distillation_loss(two + shift, two, temperature).item() == pytest.approx(0, abs=1e-3)
 
 
 def artefact(cut: npt.NDArray[np.int64], states: npt.NDArray[np.float32]) -> TeacherArtefact:
@@ -160,26 +121,59 @@ class TestTraining:
     def test_learns_what_the_teacher_says_against_the_data(self) -> None:
         cut, cases = circle()
         table, encoder = student()
-        recipe = RECIPE.model_copy(update={"distillation": 1.0})
+        recipe = RECIPE.model_copy(update=LOGITS_ALONE)
         teacher = knowing_teacher(cut, step=5)
         train_sequence_encoder(table, encoder, cut, teacher, cases, recipe, seed=0, epochs=60)
         best = StudentScorer(table().detach(), encoder, LENGTH).logits(cases.histories).argmax(1)
         said = np.array([(h[-1] + 5) % ITEMS for h in cases.histories])
         assert (best == said).mean() > 0.8
 
-    def test_the_share_of_distillation_weighs_the_two_losses(self) -> None:
+    def test_the_losses_are_added_by_their_weights(self) -> None:
         cut, _ = circle()
         table, encoder = (module.eval() for module in student())
         whole, rows = cut.astype(np.int64), np.arange(10)
+        teacher, bridge = knowing_teacher(cut), torch.nn.Linear(16, 16, bias=False)
+
+        def loss(teacher: Teacher | None = teacher, **weights: float) -> float:
+            recipe = RECIPE.model_copy(update=dict.fromkeys(WEIGHTS, 0.0) | weights)
+            torch.manual_seed(0)  # the items that are drawn
+            found = module._loss(table, encoder, bridge, whole, rows, teacher, recipe)
+            return found.item()
+
+        alone = [loss(**{name: 1.0}) for name in WEIGHTS]
+        assert len(set(alone)) == len(WEIGHTS)
+        for name, one in zip(WEIGHTS[1:], alone[1:], strict=True):
+            both = loss(cross_entropy=0.5, **{name: 2.0})
+            assert both == pytest.approx(0.5 * alone[0] + 2 * one, rel=1e-5)
+        # Without a teacher the data's own loss stands alone, at its full weight.
+        assert loss(None, cross_entropy=0.2, logit_distillation=0.8) == pytest.approx(alone[0])
+
+    @pytest.mark.parametrize("kind", ["ranking", "embedding", "relation"])
+    @pytest.mark.parametrize("negatives", [2, ITEMS])
+    def test_each_way_of_distilling_brings_the_student_nearer(
+        self, kind: str, negatives: int
+    ) -> None:
+        cut, cases = circle()
+        table, encoder = student()
         teacher = knowing_teacher(cut)
+        name = f"{kind}_distillation"
+        recipe = RECIPE.model_copy(
+            update=dict.fromkeys(WEIGHTS, 0.0) | {name: 1.0, "negatives": negatives}
+        )
+        bridge = torch.nn.Linear(16, 16, bias=False)
+        whole, rows = cut.astype(np.int64), np.arange(len(cut))
 
-        def loss(share: float, teacher: Teacher | None) -> float:
-            recipe = RECIPE.model_copy(update={"distillation": share})
-            return module._loss(table, encoder, whole, rows, teacher, recipe).item()
+        @torch.no_grad()
+        def distance() -> float:
+            torch.manual_seed(0)
+            return module._loss(table, encoder, bridge, whole, rows, teacher, recipe).item()
 
-        soft, hard = loss(1.0, teacher), loss(0.0, teacher)
-        assert hard == pytest.approx(loss(0.8, None), rel=1e-5)
-        assert loss(0.8, teacher) == pytest.approx(0.8 * soft + 0.2 * hard, rel=1e-5)
+        before = distance()
+        train_sequence_encoder(table, encoder, cut, teacher, cases, recipe, 0, epochs=10)
+        if kind == "embedding":  # the bridge that was learned is gone with the training
+            vectors = table().detach()
+            bridge.weight = torch.nn.Parameter(torch.linalg.lstsq(vectors, teacher.items)[0].T)
+        assert distance() < 0.9 * before
 
     @torch.no_grad()
     def test_sampled_items_stand_for_the_catalogue(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,8 +185,8 @@ class TestTraining:
         for first in range(ITEMS):
             drawn = (first + torch.arange(5)) % ITEMS
             monkeypatch.setattr(torch, "randint", lambda high, size, drawn=drawn: drawn)
-            losses.append(module._loss(table, encoder, place, rows, None, few))
-        whole = module._loss(table, encoder, place, rows, None, all_of_them)
+            losses.append(module._loss(table, encoder, None, place, rows, None, few))
+        whole = module._loss(table, encoder, None, place, rows, None, all_of_them)
         assert torch.stack(losses).exp().mean().item() == pytest.approx(
             whole.exp().item(), rel=1e-4
         )
@@ -206,15 +200,15 @@ class TestTraining:
         whole, rows = cut.astype(np.int64), np.array([3, 1])
         drawn = torch.tensor([4, 4, 9])
         monkeypatch.setattr(torch, "randint", lambda high, size: drawn)
-        recipe = RECIPE.model_copy(update={"negatives": 3, "distillation": 1.0})
+        recipe = RECIPE.model_copy(update=LOGITS_ALONE | {"negatives": 3})
         teacher = knowing_teacher(cut)
-        found = module._loss(table, encoder, whole, rows, teacher, recipe)
+        found = module._loss(table, encoder, None, whole, rows, teacher, recipe)
         batch = torch.from_numpy(whole[rows])
         predicted = batch != PAD
         predicted[:, 0] = False
         users = encoder(table()[batch[:, :-1].clamp(min=0)])[predicted]
         soft = teacher.logits(torch.from_numpy(rows), predicted, drawn)
-        torch.testing.assert_close(found, distillation_loss(users @ table()[drawn].T, soft, 1.0))
+        torch.testing.assert_close(found, logit_distillation(users @ table()[drawn].T, soft, 1.0))
 
     def test_the_same_seed_gives_the_same_weights(self) -> None:
         cut, cases = circle()
