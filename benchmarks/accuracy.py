@@ -80,7 +80,7 @@ def summarize(ranks: Mapping[str, Ranks], seed: int) -> list[dict[str, Any]]:
     for system, rank in ranks.items():
         row: dict[str, Any] = {"system": system}
         for name, per_user in METRICS.items():
-            row[name] = _interval(metrics.bootstrap(per_user(rank), seed))
+            row[name] = interval(metrics.bootstrap(per_user(rank), seed))
         rows.append(row)
     return rows
 
@@ -94,7 +94,7 @@ def differences(
         row: dict[str, Any] = {"ours": ours, "theirs": theirs}
         for name in ("recall@10", "ndcg@10"):
             values = METRICS[name](ranks[ours]), METRICS[name](ranks[theirs])
-            row[name] = _interval(metrics.paired_bootstrap(*values, seed))
+            row[name] = interval(metrics.paired_bootstrap(*values, seed))
         rows.append(row)
     return rows
 
@@ -145,5 +145,5 @@ def lists(
     }
 
 
-def _interval(found: tuple[float, float, float]) -> dict[str, float]:
+def interval(found: tuple[float, float, float]) -> dict[str, float]:
     return dict(zip(("mean", "low", "high"), found, strict=True))

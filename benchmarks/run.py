@@ -120,11 +120,7 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
     start_up[accuracy.EASE] = _start_matrix(run, ease, first[0], effort.starts)
     return {
         "data": {
-            "name": run.dataset.name,
-            "fingerprint": run.dataset.fingerprint,
-            "protocol": run.split.protocol,
-            "users": len(run.split.test),
-            "items": len(ids),
+            **data_record(run),
             "interactions": sum(map(len, run.dataset.sequences)),
         },
         **_accuracy(run, ledger, peers, progress),
@@ -230,6 +226,17 @@ def _bytes(ease: ItemItem) -> int:
     if isinstance(weights, np.ndarray):
         return int(weights.nbytes)
     return int(weights.data.nbytes + weights.indices.nbytes + weights.indptr.nbytes)
+
+
+def data_record(run: Run) -> dict[str, Any]:
+    """On what the numbers were measured."""
+    return {
+        "name": run.dataset.name,
+        "fingerprint": run.dataset.fingerprint,
+        "protocol": run.split.protocol,
+        "users": len(run.split.test),
+        "items": len(run.dataset.ids),
+    }
 
 
 def environment(seed: int) -> dict[str, Any]:

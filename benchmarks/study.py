@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from benchmarks.few_shot import FewShot, Target
-from benchmarks.run import environment
+from benchmarks.run import data_record, environment
 from benchmarks.study_report import notes, show, show_overview, update_document
 from pocketrec.cli.output import say
 from pocketrec.cli.progress import RichReport
@@ -53,13 +53,7 @@ def study(
             "command": command,
             "threads": torch.get_num_threads(),
         },
-        "data": {
-            "name": run.dataset.name,
-            "fingerprint": run.dataset.fingerprint,
-            "protocol": run.split.protocol,
-            "users": len(run.split.test),
-            "items": len(run.dataset.ids),
-        },
+        "data": data_record(run),
         "settings": settings,
         "source_domains": target.base.domains,
     }
