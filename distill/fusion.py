@@ -11,7 +11,8 @@ from distill.student import SequenceEncoder
 from distill.train import StudentScorer
 from pocketrec import encoders, metrics
 from pocketrec.engine import Array
-from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.item_vectors import FloatVectors
+from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 from pocketrec.ranker import Ranker, RankerSettings, popularity_scores, standardize
 from pocketrec.splits import Cases
 
@@ -43,9 +44,9 @@ def ranker(
 ) -> Ranker:
     """The ranker that the device runs, over torch in full precision."""
     return Ranker(
-        vectors,
+        FloatVectors(vectors),
         encoders.SequenceEncoder(TorchEngine(encoder)),
-        table,
+        NeighbourIndex.of(table),
         popularity,
         settings,
     )

@@ -10,14 +10,17 @@ from typing import Any
 from distill.checkpoint import Student
 from export.graphs import MINIMUM_RUNTIME, SEQUENCE, TEXT, export_fp32, quantize_int8
 from export.parity import FP32_TOLERANCE, Parity, check_graph, compare
+from export.scorer import write_scorer
 from pocketrec.bundle import LAYOUT, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.columns import CATEGORIES, CREATOR, DESCRIPTION, ITEM_ID, TITLE, YEAR
 from pocketrec.data import Dataset
 from pocketrec.encoders import SequenceEncoder
 from pocketrec.engine import OnnxEngine
-from pocketrec.item_table import ItemTable
+from pocketrec.item_table import ItemTable, table_ranker
+from pocketrec.item_vectors import FloatVectors
 from pocketrec.manifest import DataRecord, Manifest
+from pocketrec.neighbour_table import NeighbourIndex
 from pocketrec.ranker import Ranker
 from pocketrec.splits import Cases
 
@@ -72,14 +75,15 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
         quantize_int8(full, shipped, graph)
         differences[f"{graph.file} int8"] = check_graph(student, shipped / graph.file, graph, None)
         precision[graph.file] = "int8"
+    write_scorer(shipped / LAYOUT.scorer)
     fp32 = Ranker(
-        student.vectors,
-        _encoder(full),
-        student.table,
+        FloatVectors(student.vectors),
+        SequenceEncoder(OnnxEngine(full / SEQUENCE.file)),
+        NeighbourIndex.of(student.table),
         student.popularity,
         student.settings,
     )
-    items = item_table(student, [str(index) for index in range(len(student.vectors))])
+    items = item_table(student)
     parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
     if not parity.passed:
         # The encoder is small in either precision: what misses the gate is not shipped.
@@ -89,27 +93,13 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
     return Exported(shipped, fp32, int8, parity, precision, differences)
 
 
-def _encoder(folder: Path) -> SequenceEncoder:
-    return SequenceEncoder(OnnxEngine(folder / SEQUENCE.file))
-
-
 def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
-    return Ranker(
-        items.unit_vectors(),
-        _encoder(graphs),
-        items.neighbours(),
-        items.popularity,
-        student.settings,
-    )
+    encoder, scorer = OnnxEngine(graphs / SEQUENCE.file), OnnxEngine(graphs / LAYOUT.scorer)
+    return table_ranker(items, encoder, scorer, student.settings)
 
 
-def item_table(student: Student, item_ids: list[str]) -> ItemTable:
-    return ItemTable.quantized(
-        item_ids,
-        student.vectors,
-        student.table,
-        student.popularity,
-    )
+def item_table(student: Student) -> ItemTable:
+    return ItemTable.quantized(student.vectors, student.table, student.popularity)
 
 
 def write_bundle(
@@ -122,10 +112,10 @@ def write_bundle(
     ledger: list[dict[str, Any]],
 ) -> None:
     """Fill ``folder`` with a sealed bundle."""
-    for graph in (TEXT, SEQUENCE):
-        shutil.copyfile(exported.folder / graph.file, folder / graph.file)
+    for name in (LAYOUT.text_encoder, LAYOUT.sequence_encoder, LAYOUT.scorer):
+        shutil.copyfile(exported.folder / name, folder / name)
     shutil.copyfile(student.tokenizer, folder / LAYOUT.tokenizer)
-    item_table(student, dataset.ids.ids).write(folder / LAYOUT.items)
+    item_table(student).write(folder / LAYOUT.items)
     Catalogue.write(folder / LAYOUT.catalogue, catalogue_items(dataset))
     manifest = Manifest(
         name=dataset.name,

@@ -104,5 +104,5 @@ def _ship(run: Run, teacher: Teacher, ledger: Ledger, folder: Path) -> dict[str,
     with tempfile.TemporaryDirectory() as scratch:
         exported = export_student(student, cases, Path(scratch))
         write_bundle(folder, exported, student, run.dataset, teacher, "all", ledger.rows)
-    size = sum(path.stat().st_size for path in folder.iterdir())
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return {"bytes": size, "summary": f"{size / 1e6:.2f} MB; {_describe(exported)}"}

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 import unicodedata
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -120,7 +120,9 @@ class Catalogue:
         connection.create_function("title_tier", 2, title_tier, deterministic=True)
         connection.create_function("holds", 2, _holds, deterministic=True)
         self._items(f"SELECT {_COLUMNS} FROM items LIMIT 1")
-        self._length = int(self._rows("SELECT count(*) FROM items")[0][0])
+        # The highest position and not a count, which would read the whole of a large catalogue.
+        (highest,) = self._rows("SELECT max(position) FROM items")[0]
+        self._length = 0 if highest is None else highest + 1
         indexed = self._rows("SELECT 1 FROM sqlite_master WHERE name = 'items_fts'")
         self._finds_words = bool(indexed) and _has_fts5(connection)
 
@@ -153,13 +155,32 @@ class Catalogue:
 
     def get_many(self, ids: Sequence[str]) -> list[Item]:
         """The items with these ids, in their order; ids of no item are left out."""
-        found: dict[str, Item] = {}
-        for start in range(0, len(ids), _ID_BATCH):
-            batch = [_without_surrogates(item_id) for item_id in ids[start : start + _ID_BATCH]]
-            marks = ", ".join("?" * len(batch))
-            sql = f"SELECT {_COLUMNS} FROM items WHERE item_id IN ({marks})"
-            found |= {item.item_id: item for item in self._items(sql, *batch)}
+        rows = self._found(_COLUMNS, "item_id", list(map(_without_surrogates, ids)))
+        found = {item.item_id: item for item in (_item(self._path, row) for row in rows)}
         return [found[item_id] for item_id in ids if item_id in found]
+
+    def ids(self) -> list[str]:
+        """Every id, in the catalogue's order."""
+        return [row[0] for row in self._rows("SELECT item_id FROM items ORDER BY position")]
+
+    def positions(self, ids: Sequence[str]) -> dict[str, int]:
+        """Where the known ones of ``ids`` stand in the catalogue's order."""
+        return dict(
+            self._found("item_id, position", "item_id", list(map(_without_surrogates, ids)))
+        )
+
+    def ids_at(self, positions: Sequence[int]) -> dict[int, str]:
+        """The ids that stand at ``positions``."""
+        return dict(self._found("position, item_id", "position", positions))
+
+    def check(self) -> None:
+        """Raises BundleError where the file is damaged, or positions are not 0, 1, 2, ..."""
+        (answer,) = self._rows("PRAGMA integrity_check(1)")[0]
+        if answer != "ok":
+            raise BundleError(_damage(self._path, answer))
+        (count,) = self._rows("SELECT count(*) FROM items WHERE position >= 0")[0]
+        if count != len(self):
+            raise BundleError(_damage(self._path, f"{count} items at {len(self)} positions"))
 
     def search(self, query: str, limit: int = 20) -> list[Item]:
         """The items whose title, creator and categories have words that begin as those of ``query`` do, best first.
@@ -195,7 +216,16 @@ class Catalogue:
     def _items(self, sql: str, *values: str, **named: str | int) -> list[Item]:
         return [_item(self._path, row) for row in self._rows(sql, *values, **named)]
 
-    def _rows(self, sql: str, *values: str, **named: str | int) -> list[Any]:
+    def _found(
+        self, columns: str, key: str, values: Sequence[str] | Sequence[int]
+    ) -> Iterator[Any]:
+        """The rows whose ``key`` is one of ``values``."""
+        for start in range(0, len(values), _ID_BATCH):
+            batch = values[start : start + _ID_BATCH]
+            marks = ", ".join("?" * len(batch))
+            yield from self._rows(f"SELECT {columns} FROM items WHERE {key} IN ({marks})", *batch)
+
+    def _rows(self, sql: str, *values: str | int, **named: str | int) -> list[Any]:
         try:
             with self._lock:
                 return self._connection.execute(sql, named or values).fetchall()

@@ -11,16 +11,16 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from pocketrec.bundle import LAYOUT, check_ids, open_bundle, pack, seal
+from pocketrec.bundle import LAYOUT, Opened, open_bundle, pack, seal
 from pocketrec.catalogue import Catalogue, Item
-from pocketrec.encoders import SequenceEncoder, TextEncoder
+from pocketrec.checked import remember
+from pocketrec.encoders import TextEncoder
 from pocketrec.engine import OnnxEngine
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.files import atomic_folder
-from pocketrec.ids import IdMap
-from pocketrec.item_table import ItemTable
-from pocketrec.manifest import Manifest
-from pocketrec.ranker import Ranker, top_k
+from pocketrec.ids import LazyIdMap
+from pocketrec.item_table import ItemTable, table_ranker
+from pocketrec.ranker import top_k
 from pocketrec.rules import BoundRules, Rules
 from pocketrec.tokenizer import Tokenizer
 
@@ -73,39 +73,48 @@ class Recommender:
         ids: order of the items in every score array.
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.manifest = manifest
-        self._folder = folder
-        self._table = ItemTable.read(folder / LAYOUT.items)
-        check_ids(folder, self._table.item_ids)
-        self.ids = IdMap(self._table.item_ids)
-        self.catalogue = Catalogue.open(folder / LAYOUT.catalogue)
-        encoder = SequenceEncoder(OnnxEngine(folder / LAYOUT.sequence_encoder))
-        vectors = self._table.unit_vectors()
-        encoder.encode(
-            vectors[None, :1]
-        )  # a graph of another width fails here, not at the first user
-        self._ranker = Ranker(
-            vectors, encoder, self._table.neighbours(), self._table.popularity, manifest.ranker
+    def __init__(self, opened: Opened) -> None:
+        self.manifest = opened.manifest
+        self._folder = opened.folder
+        self._table = ItemTable.read(self._folder / LAYOUT.items)
+        self.catalogue = Catalogue.open(self._folder / LAYOUT.catalogue)
+        if len(self.catalogue) != len(self._table):
+            raise BundleError(
+                f"{self._folder / LAYOUT.catalogue}: expected {len(self._table)} items as in {LAYOUT.items}, "
+                f"found {len(self.catalogue)}; build the bundle again"
+            )
+        self.ids = LazyIdMap(self.catalogue)
+        self._ranker = table_ranker(
+            self._table,
+            OnnxEngine(self._folder / LAYOUT.sequence_encoder),
+            OnnxEngine(self._folder / LAYOUT.scorer),
+            self.manifest.ranker,
         )
+        if opened.is_new:
+            self._table.check(self._folder / LAYOUT.items)
+            self.catalogue.check()
+            # A graph of another width fails here, not at the first user.
+            self._ranker.scores(np.zeros(1, dtype=np.int64))
+            remember(self._folder, LAYOUT.names)
 
     @classmethod
-    def open(cls, path: str | Path, *, verify: bool = True) -> Self:
+    def open(cls, path: str | Path, *, verify: bool | None = None) -> Self:
         """Open a bundle folder or .zip.
 
         Args:
             path: the bundle.
-            verify: whether to compare the checksum of every file first.
+            verify: whether to compare the checksum of every file, and to look at every value, first. None does unless
+                that was done before, on this machine, with files of the same sizes and times.
 
         Raises:
             BundleError: the bundle is missing, altered, truncated, inconsistent or of another format.
         """
-        return cls(*open_bundle(path, verify=verify))
+        return cls(open_bundle(path, verify=verify))
 
     @property
     def dimensions(self) -> int:
         """Length d of an item vector."""
-        return int(self._table.vectors.shape[1])
+        return self._table.dimensions
 
     def scores(self, history: Sequence[str]) -> Float32:
         """The scores that `recommend` ranks by without rules, in the order of ``ids.ids``; float32 [N].
@@ -113,7 +122,7 @@ class Recommender:
         Fused scores (see `pocketrec.ranker`), or popularity where no item of the history is known.
         """
         known = self._known(history)
-        return self._ranker.scores(known) if len(known) else self._table.popularity.copy()
+        return self._ranker.scores(known) if len(known) else np.array(self._table.popularity)
 
     def bind(self, rules: Rules) -> BoundRules:
         """Rules looked up in this catalogue once, for any number of calls of `recommend`.
@@ -145,15 +154,18 @@ class Recommender:
         """
         _check_k(k)
         known = self._known(history)
-        scores = self._ranker.scores(known) if len(known) else self._table.popularity
         out = np.concatenate((known, self.ids.indices(exclude)))
-        if rules is None:
-            best = top_k(scores, k, out)
-        else:
-            scores = rules.apply(scores)
+        if rules is not None:
+            scores = rules.apply(self.scores(history))
             best = rules.take(scores, k, out)
+            found = scores[best]
+        elif len(known):
+            best, found = self._ranker.best(known, k, out)
+        else:
+            best = top_k(self._table.popularity, k, out)
+            found = self._table.popularity[best]
         return Recommendations(
-            self._recommendations(best, scores),
+            self._recommendations(best, found),
             is_default=len(known) == 0,
             unknown=tuple(i for i in history if i not in self.ids)
             if len(known) < len(history)
@@ -172,7 +184,8 @@ class Recommender:
         _check_k(k)
         item = self._index(item_id)
         scores = self._ranker.similarities(item)
-        return Recommendations(self._recommendations(top_k(scores, k, np.array([item])), scores))
+        best = top_k(scores, k, np.array([item]))
+        return Recommendations(self._recommendations(best, scores[best]))
 
     def explain(self, history: Sequence[str], item_id: str, k: int = 3) -> list[Reason]:
         """Which history items speak for an item, measured and not guessed.
@@ -197,7 +210,7 @@ class Recommender:
         targets = np.array([self._index(item_id) for item_id in item_ids], dtype=np.int64)
         known = self._known(history)
         drops = self._ranker.scores(known)[targets] - self._ranker.without_each(known, targets)
-        ids = [self.ids.ids[index] for index in known.tolist()]
+        ids = self.ids.names(known.tolist())
         return [_largest(ids, column, k) for column in drops.T]
 
     def encode(self, texts: Sequence[str]) -> Float32:
@@ -229,9 +242,7 @@ class Recommender:
         """
         out = Path(out)
         self._check_new(items, out)
-        table = self._table.extended(
-            [item.item_id for item in items], self.encode([item.text for item in items])
-        )
+        table = self._table.extended(self.encode([item.text for item in items]))
         if out.suffix == ".zip":
             with tempfile.TemporaryDirectory(prefix="pocketrec-") as temporary:
                 self._write_extended(Path(temporary), table, items)
@@ -258,8 +269,8 @@ class Recommender:
         return index
 
     def _recommendations(self, indices: Int64, scores: Float32) -> tuple[Recommendation, ...]:
-        pairs = zip(indices.tolist(), scores[indices].tolist(), strict=True)
-        return tuple(Recommendation(self.ids.ids[index], score) for index, score in pairs)
+        pairs = zip(self.ids.names(indices.tolist()), scores.tolist(), strict=True)
+        return tuple(Recommendation(item_id, score) for item_id, score in pairs)
 
     def _check_new(self, items: Sequence[Item], out: Path) -> None:
         if out.exists():
@@ -284,6 +295,7 @@ class Recommender:
         for name in (
             LAYOUT.text_encoder,
             LAYOUT.sequence_encoder,
+            LAYOUT.scorer,
             LAYOUT.tokenizer,
             LAYOUT.model_card,
         ):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from export.scorer import write_scorer
 from pocketrec.bundle import LAYOUT, DataRecord, Manifest, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.encoders import TextEncoder
@@ -68,13 +69,12 @@ def build_tiny_bundle(folder: Path, items: Sequence[Item] | None = None, seed: i
     tokenizer = Tokenizer.load(folder / LAYOUT.tokenizer)
     write_text_encoder(folder / LAYOUT.text_encoder, word_vectors(vocabulary, rng))
     write_sequence_encoder(folder / LAYOUT.sequence_encoder, DIMENSIONS)
+    write_scorer(folder / LAYOUT.scorer)
     encoder = TextEncoder(OnnxEngine(folder / LAYOUT.text_encoder), tokenizer)
     vectors = encoder.encode([item.text for item in items])
     popularity = np.arange(len(items), 0, -1).astype(np.float32)
     popularity[-COLD:] = 0
-    table = ItemTable.quantized(
-        [item.item_id for item in items], vectors, like_minded(vectors, rng), popularity
-    )
+    table = ItemTable.quantized(vectors, like_minded(vectors, rng), popularity)
     return write_bundle(folder, table, items)
 
 

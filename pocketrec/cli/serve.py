@@ -86,9 +86,9 @@ def print_recommendations(
         print("No known item in the history: the default list, what most people chose")
         made = table("id", "title", "chosen by", right=["chosen by"])
         # Not the list's scores: a rule's boost is no further person.
-        chosen_by = dict(zip(recommender.ids.ids, recommender.scores([]).tolist(), strict=True))
+        chosen_by = recommender.scores([])
         for row in _rows(recommender, found):
-            count = f"{chosen_by[row['item_id']]:,.0f}"
+            count = f"{chosen_by[recommender.ids.index_of(row['item_id'])]:,.0f}"
             made.add_row(cell(row["item_id"]), cell(row["title"]), count)
     else:
         made = table("id", "title", "score", "because of", right=["score"])
@@ -192,8 +192,8 @@ def verify(bundle: Bundle, json: Json = False) -> None:
     from pocketrec.cli.output import print_json, size
     from pocketrec.recommender import Recommender
 
-    recommender = Recommender.open(bundle)
-    recommender.recommend(recommender.ids.ids[:1], k=1)
+    recommender = Recommender.open(bundle, verify=True)
+    recommender.recommend(recommender.ids.names([0]), k=1)
     recommender.encode(["a title"])
     if json:
         print_json({"bundle": str(bundle), "ok": True, "files": len(recommender.manifest.files)})

@@ -143,8 +143,8 @@ def test_where_int8_misses_the_gate_full_precision_ships(
 def test_a_table_that_int8_ruins_is_told(
     student: Student, cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ruined(student: Student, item_ids: list[str]) -> ItemTable:
-        return item_table(replace(student, vectors=np.roll(student.vectors, 1, axis=0)), item_ids)
+    def ruined(student: Student) -> ItemTable:
+        return item_table(replace(student, vectors=np.roll(student.vectors, 1, axis=0)))
 
     monkeypatch.setattr(module, "item_table", ruined)
     assert not export_student(student, cases, tmp_path).parity.passed
@@ -212,11 +212,12 @@ class TestBundle:
         assert "test items held out" in card
 
     def test_it_holds_the_files_of_the_layout_alone(self, bundle: Path) -> None:
-        assert sorted(p.name for p in bundle.iterdir()) == sorted(LAYOUT.names)
+        found = (p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
+        assert sorted(found) == sorted(LAYOUT.names)
 
 
 def test_the_item_table_stands_for_the_student(student: Student) -> None:
-    table = item_table(student, [str(i) for i in range(ITEMS)])
+    table = item_table(student)
     np.testing.assert_allclose(table.unit_vectors(), student.vectors, atol=0.005)
     np.testing.assert_allclose(table.neighbours().weights, student.table.weights, atol=0.005)
     np.testing.assert_array_equal(table.neighbours().sources, student.table.sources)

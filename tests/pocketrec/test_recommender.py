@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,20 +32,19 @@ def reference(folder, history: list[str]) -> np.ndarray:
     """The fused scores written out, item by item, in float64 and without a graph."""
     table = ItemTable.read(folder / LAYOUT.items)
     vectors = table.unit_vectors().astype(np.float64)
-    known = [table.item_ids.index(item) for item in history]
+    known = [IDS.index(item) for item in history]
     window = known[-SETTINGS.max_length :]
     shares = DECAY ** np.arange(len(window) - 1, -1, -1.0)
     user = TEMPERATURE * (shares @ vectors[window]) / shares.sum() if window else np.zeros(8)
     logits = vectors @ user
     sequence = np.exp((logits - logits.max()) / 2)
     evidence = np.zeros(len(vectors))
-    position = 0
-    for gap, level in zip(table.gaps.tolist(), table.weights.tolist(), strict=True):
-        position += gap
-        source, target = divmod(position, len(vectors))
-        if source in known:
-            age = known[::-1].index(source)
-            evidence[target] += level * table.weight_scales[target] * SETTINGS.decay**age
+    for source, (start, end) in enumerate(pairwise(table.starts.tolist())):
+        for target, level in zip(table.targets[start:end], table.weights[start:end], strict=True):
+            if source in known:
+                age = known[::-1].index(source)
+                weight = float(level) * table.weight_scales[target]
+                evidence[target] += weight * SETTINGS.decay**age
     counts = table.popularity**0.75
     chosen = counts[counts > 0]
     return (
@@ -65,7 +65,8 @@ def z(x: np.ndarray) -> np.ndarray:
 def test_scores_follow_the_formula(recommender, tiny_bundle, history):
     scores = recommender.scores(history)
     assert scores.dtype == np.float32
-    assert scores == pytest.approx(reference(tiny_bundle, history), abs=2e-5)
+    # The user vector is read with 14 bits.
+    assert scores == pytest.approx(reference(tiny_bundle, history), abs=5e-4)
 
 
 def test_recommendations_are_the_best_scores_without_the_history(recommender):
@@ -178,7 +179,7 @@ def test_explain_is_the_brute_force_difference(recommender, tiny_bundle, history
         expected = sorted((i for i in history if drops[i] > 0), key=lambda i: -drops[i])
         found = recommender.explain(history, best.item_id, k=100)
         assert [r.item_id for r in found] == expected
-        assert [r.drop for r in found] == pytest.approx([drops[i] for i in expected], abs=5e-5)
+        assert [r.drop for r in found] == pytest.approx([drops[i] for i in expected], abs=5e-4)
         assert recommender.explain(history, best.item_id, k=2) == found[:2]
 
 
@@ -298,7 +299,8 @@ def test_a_new_item_can_stand_in_a_history(extended):
 def test_present_items_stay_as_they_are(extended, recommender, tiny_bundle):
     new = Recommender.open(extended)
     old_table, new_table = recommender._table, new._table
-    for name in ("vectors", "scales", "weight_scales", "popularity"):
+    assert np.array_equal(new_table.vectors[:, :40], old_table.vectors)
+    for name in ("scales", "sums", "weight_scales", "popularity"):
         assert np.array_equal(getattr(new_table, name)[:40], getattr(old_table, name))
     assert new_table.popularity[40:].tolist() == [0, 0]
     old_entries, new_entries = old_table.neighbours(), new_table.neighbours()
