@@ -46,7 +46,7 @@ def ranker(
     return Ranker(
         FloatVectors(vectors),
         encoders.SequenceEncoder(TorchEngine(encoder)),
-        NeighbourIndex.of(table),
+        [NeighbourIndex.of(table)],
         popularity,
         settings,
     )

@@ -79,7 +79,7 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
     fp32 = Ranker(
         FloatVectors(student.vectors),
         SequenceEncoder(OnnxEngine(full / SEQUENCE.file)),
-        NeighbourIndex.of(student.table),
+        [NeighbourIndex.of(student.table)],
         student.popularity,
         student.settings,
     )

@@ -216,7 +216,7 @@ def table_ranker(
         BundleError: a graph has other inputs or outputs.
     """
     vectors = Int8Vectors(table.vectors, table.scales, table.sums, scorer)
-    return Ranker(vectors, SequenceEncoder(encoder), table.index(), table.popularity, settings)
+    return Ranker(vectors, SequenceEncoder(encoder), [table.index()], table.popularity, settings)
 
 
 def weight_scales(table: NeighbourTable) -> Float32:

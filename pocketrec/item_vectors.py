@@ -104,6 +104,28 @@ class Int8Vectors:
         return products
 
 
+class JoinedVectors:
+    """Vectors with further ones after them: ``first``, then ``second`` [M, d]."""
+
+    def __init__(self, first: ItemVectors, second: ItemVectors) -> None:
+        self._first, self._second = first, second
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._second)
+
+    def rows(self, items: Int64) -> Float32:
+        late = items >= len(self._first)
+        if not late.any():
+            return self._first.rows(items)
+        second = self._second.rows(items[late] - len(self._first))
+        rows = np.empty((len(items), second.shape[1]), dtype=np.float32)
+        rows[late], rows[~late] = second, self._first.rows(items[~late])
+        return rows
+
+    def products(self, user: Float32, digits: int = 2) -> Float32:
+        return np.concatenate([v.products(user, digits) for v in (self._first, self._second)])
+
+
 def _digits(user: Float32, count: int) -> tuple[UInt8, Float32, Float32]:
     """``user`` [d] as uint8 [count, d] below 128, the weights float32 [1, count] of these rows, and their zero [1]."""
     half = 1 << (DIGIT_BITS * count - 1)

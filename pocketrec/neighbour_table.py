@@ -87,32 +87,32 @@ class NeighbourIndex:
         return cls(starts, table.targets.astype(np.int32), table.weights)
 
     def counts(self, items: Int64) -> Int64:
-        """How many entries each of ``items`` int64 [n] has; int64 [n]."""
-        return (self.starts[items + 1] - self.starts[items]).astype(np.int64)
+        """How many entries each of ``items`` int64 [n] has, none beyond the last; int64 [n]."""
+        inside = np.minimum(items, len(self.starts) - 2)
+        counts = self.starts[inside + 1] - self.starts[inside]
+        return np.where(inside == items, counts, 0).astype(np.int64)
 
     def entries(self, items: Int64) -> tuple[npt.NDArray[np.integer], Float32]:
         """Targets int [E] and weights float32 [E] of the entries of ``items`` int64 [n], one item after the other."""
-        slices = [
-            slice(start, end)
-            for start, end in zip(
-                self.starts[items].tolist(), self.starts[items + 1].tolist(), strict=True
-            )
-        ]
+        items = items[items < len(self.starts) - 1]
+        starts, ends = self.starts[items].tolist(), self.starts[items + 1].tolist()
+        slices = [slice(0), *map(slice, starts, ends)]
         targets = np.concatenate([self.targets[one] for one in slices])
         weights = np.concatenate([self.weights[one] for one in slices])
         if self.scales is not None:
             weights = weights * self.scales[targets]
         return targets, weights.astype(np.float32, copy=False)
 
-    def around(self, item: int) -> Float32:
-        """Weights between ``item`` and every item, both directions added; float32 [N]."""
-        found = np.zeros(len(self.starts) - 1, dtype=np.float32)
+    def around(self, item: int, items: int) -> Float32:
+        """Weights between ``item`` and each of ``items``, both directions added; float32 [items]."""
+        found = np.zeros(items, dtype=np.float32)
         targets, weights = self.entries(np.array([item]))
         found[targets] = weights
         spoken_for = np.flatnonzero(self.targets == item)
         sources = np.searchsorted(self.starts, spoken_for, side="right") - 1
-        scale = 1 if self.scales is None else self.scales[item]
-        found[sources] += self.weights[spoken_for] * scale
+        if len(spoken_for):
+            scale = 1 if self.scales is None else self.scales[item]
+            found[sources] += self.weights[spoken_for] * scale
         return found
 
 

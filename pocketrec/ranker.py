@@ -11,13 +11,14 @@ weight where little is known of anybody's taste.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pocketrec.encoders import SequenceEncoder
-from pocketrec.item_vectors import ItemVectors
+from pocketrec.item_vectors import FloatVectors, ItemVectors, JoinedVectors
 from pocketrec.neighbour_table import NeighbourIndex
 
 Float32 = npt.NDArray[np.float32]
@@ -63,7 +64,7 @@ class Ranker:
     Args:
         vectors: N item vectors.
         encoder: turns history vectors into a user vector.
-        table: which history items speak for which items, N items.
+        tables: which history items speak for which items; what they say is added.
         popularity: float32 [N] interaction counts.
         settings: how the scorers are added.
     """
@@ -72,22 +73,38 @@ class Ranker:
         self,
         vectors: ItemVectors,
         encoder: SequenceEncoder,
-        table: NeighbourIndex,
+        tables: Sequence[NeighbourIndex],
         popularity: Float32,
         settings: RankerSettings,
     ) -> None:
+        self.popularity = popularity
         self._prior = None
         if settings.popularity_weight:
             self._prior = popularity_scores(popularity) * np.float32(settings.popularity_weight)
         self.vectors = vectors
         self.settings = settings
         self._encoder = encoder
-        self._table = table
+        self._tables = tables
         # Beyond this age an item's entries count less than their rounding does.
         self._reach = len(vectors) if settings.decay >= 1 else _reach(settings.decay)
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def extended(self, vectors: Float32, table: NeighbourIndex) -> "Ranker":
+        """This ranker with cold items after its own.
+
+        Args:
+            vectors: float32 [M, d] their unit vectors.
+            table: what speaks for them, see `impute`; targets are of the joined catalogue.
+        """
+        return Ranker(
+            JoinedVectors(self.vectors, FloatVectors(vectors)),
+            self._encoder,
+            [*self._tables, table],
+            np.concatenate([self.popularity, np.zeros(len(vectors), dtype=np.float32)]),
+            self.settings,
+        )
 
     def scores(self, history: Int64) -> Float32:
         """Fused scores for item indices, oldest first, each at most once; float32 [N].
@@ -171,7 +188,9 @@ class Ranker:
         entry for the item.
         """
         cosines = self.vectors.products(self.vectors.rows(np.array([item]))[0])
-        table = self._table.around(item)
+        table = np.zeros(len(self), dtype=np.float32)
+        for one in self._tables:
+            table += one.around(item, len(self))
         if not table.any():
             return cosines
         standardize(cosines, 0.5)
@@ -197,16 +216,20 @@ class Ranker:
 
     def _entries(self, history: Int64) -> tuple[npt.NDArray[np.integer], Float64] | None:
         """Target and decayed weight of each entry that the history speaks through."""
-        counts = self._table.counts(history)
-        spoken = np.flatnonzero(counts)
+        counts = [table.counts(history) for table in self._tables]
+        spoken = np.flatnonzero(sum(counts))
         if len(spoken) == 0:
             return None
         # Ages count from the newest item that has an entry: the scale is lost in z, and nothing underflows.
         end = int(spoken[-1]) + 1
         reached = slice(max(end - self._reach, 0), end)
-        targets, weights = self._table.entries(history[reached])
-        ages = np.arange(end - reached.start - 1, -1, -1)
-        return targets, weights * (self.settings.decay**ages).repeat(counts[reached])
+        shares = self.settings.decay ** np.arange(end - reached.start - 1, -1, -1)
+        targets, weights = [], []
+        for table, count in zip(self._tables, counts, strict=True):
+            target, weight = table.entries(history[reached])
+            targets.append(target)
+            weights.append(weight * shares.repeat(count[reached]))
+        return np.concatenate(targets), np.concatenate(weights)
 
     def _half_user(self, history: Int64) -> Float32:
         window = history[max(len(history) - self.settings.max_length, 0) :]
@@ -255,24 +278,27 @@ def impute(
         float32 [E].
     """
     sources, targets, weights = [], [], []
-    nobody = np.empty(0, dtype=np.int64)
     for start in range(0, len(vectors), IMPUTED_AT_ONCE):
         cosines = vectors[start : start + IMPUTED_AT_ONCE] @ known_vectors.T
         for row, values in enumerate(cosines, start):
-            nearest = top_k(values, k, nobody)
-            nearest = nearest[values[nearest] > 0]
-            if len(nearest) == 0:
-                continue
-            shares = (values[nearest] / values[nearest[0]]) ** 4
+            nearest, shares = imputed(values, support, k)
             sources.append(nearest)
             targets.append(np.full(len(nearest), row))
-            weights.append(shares * (support / shares.sum()))
+            weights.append(shares)
     none = np.empty(0, dtype=np.int64)
     return (
         np.concatenate([none, *sources]),
         np.concatenate([none, *targets]),
         np.concatenate([none, *weights]).astype(np.float32),
     )
+
+
+def imputed(cosines: Float32, support: float, k: int = NEIGHBOURS) -> tuple[Int64, Float32]:
+    """What `impute` gives one new item with ``cosines`` float32 [N] to the known items: those and their weights."""
+    nearest = top_k(cosines, k, np.empty(0, dtype=np.int64))
+    nearest = nearest[cosines[nearest] > 0]
+    shares = (cosines[nearest] / cosines[nearest[:1]]) ** 4
+    return nearest, shares * (support / shares.sum()) if len(nearest) else shares
 
 
 def popularity_scores(popularity: Float32) -> Float32:

@@ -1,8 +1,9 @@
 """Recommendations from a bundle, offline: numpy, one inference engine and SQLite."""
 
+import copy
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,8 @@ from pocketrec.errors import BundleError, UsageError
 from pocketrec.files import atomic_folder
 from pocketrec.ids import LazyIdMap
 from pocketrec.item_table import ItemTable, table_ranker
-from pocketrec.ranker import top_k
+from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
+from pocketrec.ranker import Ranker, imputed, top_k
 from pocketrec.rules import BoundRules, Rules
 from pocketrec.tokenizer import Tokenizer
 
@@ -64,6 +66,49 @@ class Reason:
     drop: float
 
 
+@dataclass(frozen=True)
+class _Added:
+    """Items that are not the bundle's own.
+
+    Attributes:
+        vectors: float32 [M, d].
+        sources: of each what speaks for it, int64, and how much.
+        weights: float32 arrays as long.
+    """
+
+    items: tuple[Item, ...]
+    vectors: Float32
+    sources: tuple[Int64, ...]
+    weights: tuple[Float32, ...]
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[Item],
+        vectors: Float32,
+        speaking_for: Callable[[Float32], tuple[Int64, Float32]],
+    ) -> Self:
+        sources, weights = zip(*map(speaking_for, vectors), strict=True)
+        return cls(tuple(items), vectors, sources, weights)
+
+    def joined(self, more: "_Added") -> "_Added":
+        return _Added(
+            self.items + more.items,
+            np.concatenate([self.vectors, more.vectors]),
+            self.sources + more.sources,
+            self.weights + more.weights,
+        )
+
+    def extend(self, ranker: Ranker) -> Ranker:
+        counts = [len(found) for found in self.sources]
+        targets = np.repeat(np.arange(len(ranker), len(ranker) + len(self.items)), counts)
+        size = len(ranker) + len(self.items)
+        table = NeighbourTable.from_entries(
+            size, np.concatenate(self.sources), targets, np.concatenate(self.weights)
+        )
+        return ranker.extended(self.vectors, NeighbourIndex.of(table))
+
+
 class Recommender:
     """An opened bundle. Its methods only read and may be called from several threads.
 
@@ -84,12 +129,13 @@ class Recommender:
                 f"found {len(self.catalogue)}; build the bundle again"
             )
         self.ids = LazyIdMap(self.catalogue)
-        self._ranker = table_ranker(
+        self._shipped = self._ranker = table_ranker(
             self._table,
             OnnxEngine(self._folder / LAYOUT.sequence_encoder),
             OnnxEngine(self._folder / LAYOUT.scorer),
             self.manifest.ranker,
         )
+        self._added: _Added | None = None
         if opened.is_new:
             self._table.check(self._folder / LAYOUT.items)
             self.catalogue.check()
@@ -122,7 +168,7 @@ class Recommender:
         Fused scores (see `pocketrec.ranker`), or popularity where no item of the history is known.
         """
         known = self._known(history)
-        return self._ranker.scores(known) if len(known) else np.array(self._table.popularity)
+        return self._ranker.scores(known) if len(known) else np.array(self._ranker.popularity)
 
     def bind(self, rules: Rules) -> BoundRules:
         """Rules looked up in this catalogue once, for any number of calls of `recommend`.
@@ -162,8 +208,8 @@ class Recommender:
         elif len(known):
             best, found = self._ranker.best(known, k, out)
         else:
-            best = top_k(self._table.popularity, k, out)
-            found = self._table.popularity[best]
+            best = top_k(self._ranker.popularity, k, out)
+            found = self._ranker.popularity[best]
         return Recommendations(
             self._recommendations(best, found),
             is_default=len(known) == 0,
@@ -227,11 +273,41 @@ class Recommender:
             )
         return vectors
 
+    def with_items(self, items: Sequence[Item]) -> Self:
+        """A recommender that knows further items by their text alone, in memory; this one stays as it is.
+
+        Their vectors come from the text encoder, their table rows from their nearest items, their popularity is 0.
+        `pocketrec.additions` keeps such items in a file.
+
+        Args:
+            items: each with a new id and a title; none gives this recommender.
+
+        Raises:
+            UsageError: an id is in the catalogue or stands twice, or a title is empty.
+        """
+        self._check_new(items)
+        if not items:
+            return self
+        new = _Added.of(items, self.encode([item.text for item in items]), self._speaking_for)
+        more = copy.copy(self)
+        more._added = self._added.joined(new) if self._added else new
+        more._ranker = more._added.extend(self._shipped)
+        more.catalogue = self.catalogue.extended(items)
+        more.ids = LazyIdMap(more.catalogue)
+        return more
+
+    def _speaking_for(self, vector: Float32) -> tuple[Int64, Float32]:
+        """The shipped items that are nearest to a new one, and their weights."""
+        return imputed(self._shipped.vectors.products(vector), self._support)
+
+    @cached_property
+    def _support(self) -> float:
+        return self._table.support()
+
     def add_items(self, items: Sequence[Item], out: str | Path) -> None:
         """Write a new bundle with further items, known by their text alone.
 
-        Their vectors come from the text encoder, their table rows from their nearest items, their popularity is 0.
-        The rows of the present items stay as they are, byte for byte.
+        As `with_items`, for good: the rows of the present items stay as they are, byte for byte.
 
         Args:
             items: at least one, each with a new id and a title.
@@ -241,7 +317,14 @@ class Recommender:
             UsageError: an id is in the catalogue or stands twice, a title is empty, or ``out`` exists.
         """
         out = Path(out)
-        self._check_new(items, out)
+        if out.exists():
+            raise UsageError(
+                f"{out}: expected a path for a new bundle, found something there; choose another"
+            )
+        if not items:
+            raise UsageError("add_items: expected at least one item, found none")
+        self._check_new(items)
+        items = [*(self._added.items if self._added else ()), *items]
         table = self._table.extended(self.encode([item.text for item in items]))
         if out.suffix == ".zip":
             with tempfile.TemporaryDirectory(prefix="pocketrec-") as temporary:
@@ -272,13 +355,7 @@ class Recommender:
         pairs = zip(self.ids.names(indices.tolist()), scores.tolist(), strict=True)
         return tuple(Recommendation(item_id, score) for item_id, score in pairs)
 
-    def _check_new(self, items: Sequence[Item], out: Path) -> None:
-        if out.exists():
-            raise UsageError(
-                f"{out}: expected a path for a new bundle, found something there; choose another"
-            )
-        if not items:
-            raise UsageError("add_items: expected at least one item, found none")
+    def _check_new(self, items: Sequence[Item]) -> None:
         seen: set[str] = set()
         for item in items:
             if not item.item_id:
@@ -301,7 +378,7 @@ class Recommender:
         ):
             shutil.copyfile(self._folder / name, folder / name)
         table.write(folder / LAYOUT.items)
-        present = self.catalogue.get_many(self.ids.ids)
+        present = self.catalogue.get_many(self.ids.ids[: len(self._table)])
         Catalogue.write(folder / LAYOUT.catalogue, [*present, *items])
         seal(folder, replace(self.manifest, files={}))
 

@@ -200,8 +200,8 @@ def test_the_entries_of_history_items_by_hand(form):
     assert targets.tolist() == [0, 1, 1, 2]
     assert weights.dtype == np.float32
     assert weights == pytest.approx([-2.54, 0.64, 1.27, -0.63], abs=1e-6)
-    assert index.around(2) == pytest.approx([-2.54 - 0.63, 0.64, 0], abs=1e-6)
-    assert index.around(1) == pytest.approx([1.27, 0, 0.64], abs=1e-6)
+    assert index.around(2, 3) == pytest.approx([-2.54 - 0.63, 0.64, 0], abs=1e-6)
+    assert index.around(1, 3) == pytest.approx([1.27, 0, 0.64], abs=1e-6)
 
 
 @settings(deadline=None)
@@ -216,4 +216,4 @@ def test_the_entries_are_the_rows_of_the_matrix(matrix, data):
     assert np.array_equal(rows, matrix[history])
     for item in range(items):
         both = matrix[item] + matrix[:, item]
-        assert index.around(item) == pytest.approx(both, rel=1e-6)
+        assert index.around(item, items) == pytest.approx(both, rel=1e-6)

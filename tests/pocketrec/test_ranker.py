@@ -59,7 +59,7 @@ E = np.array([-1 / 4, -9 / 4, 19 / 4, -9 / 4]) / np.sqrt(524 / 64)
 def ranker(settings=SETTINGS, vectors=VECTORS, table=TABLE, user=(1.0,)):
     popularity = np.resize(POPULARITY, len(vectors))
     encoder = SequenceEncoder(FixedUser(user))
-    index = NeighbourIndex.of(table)
+    index = [NeighbourIndex.of(table)]
     return Ranker(FloatVectors(vectors), encoder, index, popularity, settings)
 
 
@@ -145,7 +145,7 @@ def test_evidence_from_long_ago_still_ranks():
 def test_the_encoder_sees_the_newest_items_oldest_first():
     engine = FixedUser([1.0])
     short = replace(SETTINGS, max_length=2)
-    vectors, index = FloatVectors(VECTORS), NeighbourIndex.of(TABLE)
+    vectors, index = FloatVectors(VECTORS), [NeighbourIndex.of(TABLE)]
     made = Ranker(vectors, SequenceEncoder(engine), index, POPULARITY, short)
     made.scores(indices(2, 0, 1))
     assert engine.seen[0].shape == (1, 2, 1)
@@ -300,7 +300,7 @@ def large(monkeypatch, settings=SETTINGS, items=3000, scorer=None):
     vectors = unit_rows((items, 16))
     entries = {(s, t): rng.random() for s in range(60) for t in rng.integers(items, size=8)}
     popularity = rng.integers(0, 50, items).astype(np.float32)
-    table = NeighbourIndex.of(table_of(items, entries))
+    table = [NeighbourIndex.of(table_of(items, entries))]
     form = FloatVectors(vectors)
     if scorer:
         levels, scales = quantize_rows(vectors)
