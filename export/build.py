@@ -24,6 +24,8 @@ from pocketrec.neighbour_table import NeighbourIndex
 from pocketrec.ranker import Ranker
 from pocketrec.splits import Cases
 
+LARGEST_FULL_PRECISION = 1_000_000
+"""Bytes of a sequence encoder in full precision that is still shipped beside the int8 one."""
 BUILT_WITH = ("pocketrec", "torch", "transformers", "onnx", "onnxruntime", "optimum", "numpy")
 
 
@@ -41,6 +43,7 @@ class Exported:
 
     Attributes:
         folder: where the graphs that ship stand.
+        full: where the graphs in full precision stand.
         fp32: the ranker on the full-precision graph and item table.
         int8: the ranker on what ships.
         parity: of ``int8`` against ``fp32``.
@@ -49,6 +52,7 @@ class Exported:
     """
 
     folder: Path
+    full: Path
     fp32: Ranker
     int8: Ranker
     parity: Parity
@@ -90,7 +94,7 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
         shutil.copyfile(full / SEQUENCE.file, shipped / SEQUENCE.file)
         precision[SEQUENCE.file] = "fp32"
         parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
-    return Exported(shipped, fp32, int8, parity, precision, differences)
+    return Exported(shipped, full, fp32, int8, parity, precision, differences)
 
 
 def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
@@ -114,6 +118,13 @@ def write_bundle(
     """Fill ``folder`` with a sealed bundle."""
     for name in (LAYOUT.text_encoder, LAYOUT.sequence_encoder, LAYOUT.scorer):
         shutil.copyfile(exported.folder / name, folder / name)
+    full = exported.full / LAYOUT.sequence_encoder
+    # Beside a graph that missed the gate in int8 it would be the same file twice.
+    if (
+        exported.precision[SEQUENCE.file] == "int8"
+        and full.stat().st_size <= LARGEST_FULL_PRECISION
+    ):
+        shutil.copyfile(full, folder / LAYOUT.full_precision)
     shutil.copyfile(student.tokenizer, folder / LAYOUT.tokenizer)
     item_table(student).write(folder / LAYOUT.items)
     Catalogue.write(folder / LAYOUT.catalogue, catalogue_items(dataset))

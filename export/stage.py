@@ -60,7 +60,9 @@ def _measure(run: Run, teacher: Teacher, folder: Path, report: Report) -> dict[s
         bundle.mkdir()
         write_bundle(bundle, exported, student, run.dataset, teacher, "train", [])
         shown = {"onnx_fp32": _scores(exported.fp32), "onnx_int8": _scores(exported.int8)}
-        shown["bundle"] = _read_back(Recommender.open(bundle), run.dataset.ids.ids)
+        shown["bundle"] = _read_back(
+            Recommender.open(bundle, precision="int8"), run.dataset.ids.ids
+        )
         with report.task("Ranking the test items with the bundle", len(shown)) as advance:
             ranks: dict[str, npt.NDArray[np.float64]] = {}
             for stage, score in shown.items():

@@ -36,6 +36,7 @@ class BundleLayout:
     manifest: str = "manifest.json"
     text_encoder: str = "text_encoder.onnx"
     sequence_encoder: str = "sequence_encoder.onnx"
+    full_precision: str = "sequence_encoder_fp32.onnx"
     scorer: str = "scorer.onnx"
     tokenizer: str = "tokenizer.json"
     items: str = "items"
@@ -47,6 +48,11 @@ class BundleLayout:
         """Of every file; ``items`` is a folder of some."""
         named = [getattr(self, f.name) for f in fields(self) if f.name != "items"]
         return (*named, *(f"{self.items}/{name}" for name in FILES))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The files that a bundle may lack."""
+        return (self.full_precision,)
 
     @property
     def sealed(self) -> tuple[str, ...]:
@@ -64,13 +70,13 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     Raises:
         BundleError: a file of the layout is missing.
     """
+    files = {}
     for name in LAYOUT.sealed:
-        if not (folder / name).is_file():
-            raise BundleError(f"{folder / name}: cannot seal the bundle: found no such file")
-    files = {
-        name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name))
-        for name in LAYOUT.sealed
-    }
+        path = folder / name
+        if path.is_file():
+            files[name] = FileRecord(bytes=path.stat().st_size, sha256=sha256(path))
+        elif name not in LAYOUT.optional:
+            raise BundleError(f"{path}: cannot seal the bundle: found no such file")
     sealed = replace(manifest, files=files)
     sealed.write(folder / LAYOUT.manifest)
     return sealed
@@ -82,7 +88,7 @@ def pack(folder: Path, path: Path) -> None:
         atomic_write(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for name in LAYOUT.names:
+        for name in (LAYOUT.manifest, *Manifest.read(folder / LAYOUT.manifest).files):
             entry = zipfile.ZipInfo(name, _ZIP_DATE)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
@@ -127,8 +133,15 @@ def open_bundle(path: str | Path, *, verify: bool | None = None) -> Opened:
 
 def _check(folder: Path, verify: bool | None) -> Opened:
     manifest = Manifest.read(folder / LAYOUT.manifest)
+    if unknown := sorted(set(manifest.files) - set(LAYOUT.sealed)):
+        raise BundleError(
+            f"{folder / LAYOUT.manifest}: field 'files': expected only {', '.join(LAYOUT.sealed)}, "
+            f"found {unknown[0]!r}"
+        )
     for name in LAYOUT.sealed:
         record = manifest.files.get(name)
+        if record is None and name in LAYOUT.optional:
+            continue
         if record is None:
             raise BundleError(
                 f"{folder / LAYOUT.manifest}: field 'files': expected an entry for {name}, found none"
@@ -144,13 +157,13 @@ def _check(folder: Path, verify: bool | None) -> Opened:
                 f"{path}: expected {record.bytes} bytes, found {size}; copy the bundle again"
             )
     if verify is None:
-        verify = not was_checked(folder, LAYOUT.names)
+        verify = not was_checked(folder, (LAYOUT.manifest, *manifest.files))
     if verify:
-        for name in LAYOUT.sealed:
-            path, expected = folder / name, manifest.files[name].sha256
-            if (found := sha256(path)) != expected:
+        for name, record in manifest.files.items():
+            if (found := sha256(folder / name)) != record.sha256:
                 raise BundleError(
-                    f"{path}: expected sha256 {expected}, found {found}; the file was altered: copy the bundle again"
+                    f"{folder / name}: expected sha256 {record.sha256}, found {found}; "
+                    "the file was altered: copy the bundle again"
                 )
     return Opened(folder, manifest, verify)
 

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from pocketrec.files import cache_folder, read_json, write_json
@@ -21,13 +22,11 @@ def was_checked(folder: Path, names: Iterable[str]) -> bool:
 
 def remember(folder: Path, names: Iterable[str]) -> None:
     """Note sizes and times of files that were just checked; not where one is too new or the cache cannot be written."""
-    try:
+    with suppress(OSError, RuntimeError):
         stamp = _stamp(folder, names)
         newest = max(changed for _, changed in stamp.values())
         if time.time_ns() - newest > SETTLED_NS:
             write_json(_path(folder), stamp)
-    except (OSError, RuntimeError):
-        pass
 
 
 def _stamp(folder: Path, names: Iterable[str]) -> dict[str, list[int]]:

@@ -22,6 +22,7 @@ from pocketrec.files import atomic_folder
 from pocketrec.ids import LazyIdMap
 from pocketrec.item_table import ItemTable, table_ranker
 from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
+from pocketrec.precision import Precision, choose_precision
 from pocketrec.ranker import Ranker, imputed, top_k
 from pocketrec.rules import BoundRules, Rules
 from pocketrec.tokenizer import Tokenizer
@@ -116,9 +117,10 @@ class Recommender:
         manifest: what the bundle says of itself.
         catalogue: titles and text of the items.
         ids: order of the items in every score array.
+        precision: of the sequence encoder that runs, "int8" or "fp32".
     """
 
-    def __init__(self, opened: Opened) -> None:
+    def __init__(self, opened: Opened, precision: Precision | None = None) -> None:
         self.manifest = opened.manifest
         self._folder = opened.folder
         self._table = ItemTable.read(self._folder / LAYOUT.items)
@@ -131,7 +133,7 @@ class Recommender:
         self.ids = LazyIdMap(self.catalogue)
         self._shipped = self._ranker = table_ranker(
             self._table,
-            OnnxEngine(self._folder / LAYOUT.sequence_encoder),
+            OnnxEngine(self._sequence_encoder(precision)),
             OnnxEngine(self._folder / LAYOUT.scorer),
             self.manifest.ranker,
         )
@@ -141,21 +143,30 @@ class Recommender:
             self.catalogue.check()
             # A graph of another width fails here, not at the first user.
             self._ranker.scores(np.zeros(1, dtype=np.int64))
-            remember(self._folder, LAYOUT.names)
+            remember(self._folder, (LAYOUT.manifest, *self.manifest.files))
 
     @classmethod
-    def open(cls, path: str | Path, *, verify: bool | None = None) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        verify: bool | None = None,
+        precision: Precision | None = None,
+    ) -> Self:
         """Open a bundle folder or .zip.
 
         Args:
             path: the bundle.
             verify: whether to compare the checksum of every file, and to look at every value, first. None does unless
                 that was done before, on this machine, with files of the same sizes and times.
+            precision: of the sequence encoder, where the bundle has both. None takes the faster one; the first opening
+                on a machine times them.
 
         Raises:
+            UsageError: the bundle has no sequence encoder of this precision.
             BundleError: the bundle is missing, altered, truncated, inconsistent or of another format.
         """
-        return cls(open_bundle(path, verify=verify))
+        return cls(open_bundle(path, verify=verify), precision)
 
     @property
     def dimensions(self) -> int:
@@ -334,6 +345,24 @@ class Recommender:
             with atomic_folder(out) as folder:
                 self._write_extended(folder, table, items)
 
+    def _sequence_encoder(self, asked: Precision | None) -> Path:
+        files = self.manifest.files
+        names: dict[Precision, str] = {"int8": LAYOUT.sequence_encoder}
+        if LAYOUT.full_precision in files:
+            names["fp32"] = LAYOUT.full_precision
+        graphs = {kind: self._folder / name for kind, name in names.items()}
+        if asked is None:
+            checksums = "-".join(files[name].sha256[:32] for name in names.values())
+            asked = choose_precision(
+                graphs, checksums, self.dimensions, self.manifest.ranker.max_length, OnnxEngine
+            )
+        if asked not in graphs:
+            raise UsageError(
+                f"precision {asked!r}: expected {' or '.join(graphs)}, as {self._folder} holds"
+            )
+        self.precision = asked
+        return graphs[asked]
+
     @cached_property
     def _text_encoder(self) -> TextEncoder:
         # Recommending needs no text: the larger graph is loaded by the first call that does.
@@ -369,14 +398,9 @@ class Recommender:
             seen.add(item.item_id)
 
     def _write_extended(self, folder: Path, table: ItemTable, items: Sequence[Item]) -> None:
-        for name in (
-            LAYOUT.text_encoder,
-            LAYOUT.sequence_encoder,
-            LAYOUT.scorer,
-            LAYOUT.tokenizer,
-            LAYOUT.model_card,
-        ):
-            shutil.copyfile(self._folder / name, folder / name)
+        for name in self.manifest.files:
+            if name != LAYOUT.catalogue and not name.startswith(f"{LAYOUT.items}/"):
+                shutil.copyfile(self._folder / name, folder / name)
         table.write(folder / LAYOUT.items)
         present = self.catalogue.get_many(self.ids.ids[: len(self._table)])
         Catalogue.write(folder / LAYOUT.catalogue, [*present, *items])

@@ -183,11 +183,11 @@ def test_add_items(capsys, tiny_bundle, lines, tmp_path):
 
 def test_verify(capsys, tiny_bundle, tiny_bundle_zip):
     for bundle in (tiny_bundle, tiny_bundle_zip):
-        assert "whole and unaltered, 14 files" in call(capsys, "verify", bundle).out
+        assert "whole and unaltered, 15 files" in call(capsys, "verify", bundle).out
         assert call(capsys, "verify", bundle, "--json").json == {
             "bundle": str(bundle),
             "ok": True,
-            "files": 14,
+            "files": 15,
         }
 
 

@@ -68,7 +68,8 @@ def build_tiny_bundle(folder: Path, items: Sequence[Item] | None = None, seed: i
     vocabulary = write_tokenizer(folder / LAYOUT.tokenizer, [item.text for item in items])
     tokenizer = Tokenizer.load(folder / LAYOUT.tokenizer)
     write_text_encoder(folder / LAYOUT.text_encoder, word_vectors(vocabulary, rng))
-    write_sequence_encoder(folder / LAYOUT.sequence_encoder, DIMENSIONS)
+    for name in (LAYOUT.sequence_encoder, LAYOUT.full_precision):
+        write_sequence_encoder(folder / name, DIMENSIONS)
     write_scorer(folder / LAYOUT.scorer)
     encoder = TextEncoder(OnnxEngine(folder / LAYOUT.text_encoder), tokenizer)
     vectors = encoder.encode([item.text for item in items])

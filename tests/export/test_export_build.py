@@ -154,7 +154,7 @@ class TestBundle:
     def test_scores_are_those_that_were_measured(
         self, bundle: Path, exported: Exported, dataset: Dataset
     ) -> None:
-        opened = Recommender.open(bundle)
+        opened = Recommender.open(bundle, precision="int8")
         for history in HISTORIES:
             ids = [dataset.ids.ids[item] for item in history]
             np.testing.assert_array_equal(opened.scores(ids), exported.int8.scores(history))

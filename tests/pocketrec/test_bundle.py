@@ -14,7 +14,7 @@ from pocketrec import files
 from pocketrec.bundle import LAYOUT, open_bundle, pack, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.engine import OnnxEngine
-from pocketrec.errors import BundleError
+from pocketrec.errors import BundleError, UsageError
 from pocketrec.item_table import ItemTable
 from pocketrec.manifest import Manifest
 from pocketrec.neighbour_table import NeighbourTable
@@ -126,6 +126,28 @@ def test_an_altered_byte_is_found(tiny_bundle_copy, name):
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(BundleError, match=rf"{name}: expected sha256 [0-9a-f]{{64}}, found"):
+        Recommender.open(tiny_bundle_copy)
+
+
+def test_a_bundle_may_lack_the_second_sequence_encoder(tiny_bundle_copy, tmp_path):
+    before = Recommender.open(tiny_bundle_copy, precision="int8").scores(["m01"])
+    (tiny_bundle_copy / LAYOUT.full_precision).unlink()
+    with pytest.raises(BundleError, match=r"sequence_encoder_fp32\.onnx.*no such file"):
+        Recommender.open(tiny_bundle_copy)
+    reseal(tiny_bundle_copy)
+    pack(tiny_bundle_copy, tmp_path / "small.zip")
+    opened = Recommender.open(tmp_path / "small.zip")
+    assert opened.precision == "int8"
+    assert np.array_equal(opened.scores(["m01"]), before)
+    with pytest.raises(UsageError, match="precision 'fp32': expected int8"):
+        Recommender.open(tiny_bundle_copy, precision="fp32")
+
+
+def test_a_manifest_that_names_a_file_elsewhere(tiny_bundle_copy):
+    record = {"bytes": 1, "sha256": "0"}
+    stored = files.read_json(tiny_bundle_copy / LAYOUT.manifest)["files"]
+    edit_manifest(tiny_bundle_copy, files=stored | {"../secret": record})
+    with pytest.raises(BundleError, match=r"field 'files': expected only .*, found '\.\./secret'"):
         Recommender.open(tiny_bundle_copy)
 
 
