@@ -1,7 +1,7 @@
 """The distill stage: the student, and the same student without a teacher, trained on what the teacher left."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from distill.checkpoint import Student
-from distill.fusion import choose_table, ranker
+from distill.fusion import choose_cold_support, choose_table, ranker
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder, TextEncoder
 from distill.text import tfidf_vectors, tokenize, train_text_encoder, train_tokenizer
@@ -30,6 +30,8 @@ Vectors = npt.NDArray[np.float32]
 
 TUNE_SCORES = 100_000_000
 """Scores that choosing decay, weights and width may compute for each width: all users of most catalogues."""
+TEXTS = 4096
+"""Texts that are encoded at once."""
 TOKENIZER = "tokenizer.json"
 
 
@@ -93,7 +95,18 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         recipe,
     )
     train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER)
-    text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
+    text, from_text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
+    support = choose_cold_support(
+        vectors,
+        from_text,
+        encoder,
+        table,
+        popularity,
+        settings,
+        split.validation.sample(recipe.validation_users, seed),
+        seed,
+    )
+    settings = replace(settings, cold_support=support)
     Student(recipe, text, encoder, vectors, table, popularity, settings, folder / TOKENIZER).save(
         folder
     )
@@ -162,7 +175,7 @@ def _refit(
         chosen["epochs"],
         report,
     )
-    text, _ = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
+    text, *_ = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
     Student(
         recipe,
         text,
@@ -223,8 +236,8 @@ def _distill_text(
     step: str,
     start: TextEncoder | None,
     report: Report,
-) -> tuple[TextEncoder, float]:
-    """A text encoder for the item space, from ``start`` or anew, and its cosine on held-out items."""
+) -> tuple[TextEncoder, Vectors, float]:
+    """A text encoder for the item space, from ``start`` or anew, its vectors of the items, and its cosine on held-out ones."""
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
     torch.manual_seed(run.settings.seed)
@@ -235,7 +248,10 @@ def _distill_text(
         cosine = train_text_encoder(
             text, tokens, target, recipe, run.settings.seed, run.share(step), advance
         )
-    return text, cosine
+    with torch.no_grad():
+        batches = torch.from_numpy(tokens).split(TEXTS)
+        found = np.concatenate([text(batch).numpy() for batch in batches])
+    return text, found, cosine
 
 
 def _popularity(train: list[Indices], items: int) -> Vectors:

@@ -116,14 +116,15 @@ class ItemTable:
         weights = self.weights * self.weight_scales[targets]
         return NeighbourTable(len(self), sources, targets, weights)
 
-    def extended(self, vectors: Float32) -> "ItemTable":
+    def extended(self, vectors: Float32, support: float) -> "ItemTable":
         """This table with cold items after its own, which stay as they are.
 
         Args:
             vectors: float32 [M, d] unit vectors of the new items; what speaks for them is imputed from these.
+            support: what the weights of a new item add up to.
         """
         known = self.neighbours()
-        sources, targets, weights = impute(vectors, self.unit_vectors(), self.support())
+        sources, targets, weights = impute(vectors, self.unit_vectors(), support)
         items = len(self) + len(vectors)
         new = NeighbourTable.from_entries(items, sources, len(self) + targets, weights)
         new_scales = weight_scales(new)
@@ -141,11 +142,6 @@ class ItemTable:
             entries[order],
             np.concatenate([self.weight_scales, new_scales[len(self) :]]),
         )
-
-    def support(self) -> float:
-        """What speaks for an item that somebody chose: its positive weights added up, on average."""
-        warm = self.popularity > 0
-        return float(self.neighbours().support()[warm].mean()) if warm.any() else 0.0
 
     def write(self, folder: Path) -> None:
         """Write every array into ``folder``, which is made."""

@@ -99,6 +99,7 @@ class Manifest:
                 neighbour_weight=ranker.number("neighbour_weight"),
                 decay=ranker.number("decay", least=0.0),
                 popularity_weight=ranker.number("popularity_weight"),
+                cold_support=ranker.number("cold_support", least=0.0),
             ),
             ledger=tuple(top.objects("ledger")),
             versions={

@@ -49,6 +49,7 @@ class RankerSettings:
         neighbour_weight: weight of the table's z-scores.
         decay: what an item's table entry is multiplied with for every newer item in the history; 1 = no decay.
         popularity_weight: weight of the z-scores of what everybody chooses.
+        cold_support: what the imputed table weights of a new item add up to, see `impute`.
     """
 
     max_length: int
@@ -56,6 +57,7 @@ class RankerSettings:
     neighbour_weight: float
     decay: float
     popularity_weight: float
+    cold_support: float
 
 
 class Ranker:
@@ -265,12 +267,12 @@ def impute(
     """Table entries for items that nobody has chosen yet, from their content.
 
     A new item is spoken for by its ``k`` nearest known items, in proportion to cosine ** 4 (cosines below 0 count as
-    0), and its weights add up to what speaks for a known item on average.
+    0), and its weights add up to ``support``: about what speaks for a known item.
 
     Args:
         vectors: float32 [M, d] unit vectors of the new items.
         known_vectors: float32 [N, d] unit vectors of the known items.
-        support: mean of the summed positive weights of known items with interactions.
+        support: what the weights of a new item add up to.
         k: entries an item.
 
     Returns:

@@ -16,7 +16,7 @@ from pocketrec.bundle import LAYOUT, Opened, open_bundle, pack, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.checked import remember
 from pocketrec.encoders import TextEncoder
-from pocketrec.engine import OnnxEngine
+from pocketrec.engine import Backend, engine_loader
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.files import atomic_folder
 from pocketrec.ids import LazyIdMap
@@ -120,9 +120,12 @@ class Recommender:
         precision: of the sequence encoder that runs, "int8" or "fp32".
     """
 
-    def __init__(self, opened: Opened, precision: Precision | None = None) -> None:
+    def __init__(
+        self, opened: Opened, precision: Precision | None = None, backend: Backend | None = None
+    ) -> None:
         self.manifest = opened.manifest
         self._folder = opened.folder
+        self._load = engine_loader(backend)
         self._table = ItemTable.read(self._folder / LAYOUT.items)
         self.catalogue = Catalogue.open(self._folder / LAYOUT.catalogue)
         if len(self.catalogue) != len(self._table):
@@ -133,8 +136,8 @@ class Recommender:
         self.ids = LazyIdMap(self.catalogue)
         self._shipped = self._ranker = table_ranker(
             self._table,
-            OnnxEngine(self._sequence_encoder(precision)),
-            OnnxEngine(self._folder / LAYOUT.scorer),
+            self._load(self._sequence_encoder(precision, backend)),
+            self._load(self._folder / LAYOUT.scorer),
             self.manifest.ranker,
         )
         self._added: _Added | None = None
@@ -152,6 +155,7 @@ class Recommender:
         *,
         verify: bool | None = None,
         precision: Precision | None = None,
+        backend: Backend | None = None,
     ) -> Self:
         """Open a bundle folder or .zip.
 
@@ -161,12 +165,13 @@ class Recommender:
                 that was done before, on this machine, with files of the same sizes and times.
             precision: of the sequence encoder, where the bundle has both. None takes the faster one; the first opening
                 on a machine times them.
+            backend: what runs the graphs. None takes onnxruntime where it is installed, else numpy.
 
         Raises:
-            UsageError: the bundle has no sequence encoder of this precision.
+            UsageError: the bundle has no sequence encoder of this precision, or there is no such backend.
             BundleError: the bundle is missing, altered, truncated, inconsistent or of another format.
         """
-        return cls(open_bundle(path, verify=verify), precision)
+        return cls(open_bundle(path, verify=verify), precision, backend)
 
     @property
     def dimensions(self) -> int:
@@ -309,11 +314,8 @@ class Recommender:
 
     def _speaking_for(self, vector: Float32) -> tuple[Int64, Float32]:
         """The shipped items that are nearest to a new one, and their weights."""
-        return imputed(self._shipped.vectors.products(vector), self._support)
-
-    @cached_property
-    def _support(self) -> float:
-        return self._table.support()
+        cosines = self._shipped.vectors.products(vector)
+        return imputed(cosines, self.manifest.ranker.cold_support)
 
     def add_items(self, items: Sequence[Item], out: str | Path) -> None:
         """Write a new bundle with further items, known by their text alone.
@@ -336,7 +338,8 @@ class Recommender:
             raise UsageError("add_items: expected at least one item, found none")
         self._check_new(items)
         items = [*(self._added.items if self._added else ()), *items]
-        table = self._table.extended(self.encode([item.text for item in items]))
+        vectors = self.encode([item.text for item in items])
+        table = self._table.extended(vectors, self.manifest.ranker.cold_support)
         if out.suffix == ".zip":
             with tempfile.TemporaryDirectory(prefix="pocketrec-") as temporary:
                 self._write_extended(Path(temporary), table, items)
@@ -345,7 +348,7 @@ class Recommender:
             with atomic_folder(out) as folder:
                 self._write_extended(folder, table, items)
 
-    def _sequence_encoder(self, asked: Precision | None) -> Path:
+    def _sequence_encoder(self, asked: Precision | None, backend: Backend | None) -> Path:
         files = self.manifest.files
         names: dict[Precision, str] = {"int8": LAYOUT.sequence_encoder}
         if LAYOUT.full_precision in files:
@@ -354,7 +357,11 @@ class Recommender:
         if asked is None:
             checksums = "-".join(files[name].sha256[:32] for name in names.values())
             asked = choose_precision(
-                graphs, checksums, self.dimensions, self.manifest.ranker.max_length, OnnxEngine
+                graphs,
+                f"{backend or 'default'}-{checksums}",
+                self.dimensions,
+                self.manifest.ranker.max_length,
+                self._load,
             )
         if asked not in graphs:
             raise UsageError(
@@ -367,7 +374,7 @@ class Recommender:
     def _text_encoder(self) -> TextEncoder:
         # Recommending needs no text: the larger graph is loaded by the first call that does.
         tokenizer = Tokenizer.load(self._folder / LAYOUT.tokenizer)
-        return TextEncoder(OnnxEngine(self._folder / LAYOUT.text_encoder), tokenizer)
+        return TextEncoder(self._load(self._folder / LAYOUT.text_encoder), tokenizer)
 
     def _known(self, history: Sequence[str]) -> Int64:
         """Indices of the known history items, oldest first, each at its last place."""

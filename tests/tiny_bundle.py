@@ -29,7 +29,12 @@ DIMENSIONS = 8
 DECAY = 0.8
 TEMPERATURE = 10.0
 SETTINGS = RankerSettings(
-    max_length=20, sequence_weight=0.7, neighbour_weight=1.0, decay=0.9, popularity_weight=0.2
+    max_length=20,
+    sequence_weight=0.7,
+    neighbour_weight=1.0,
+    decay=0.9,
+    popularity_weight=0.2,
+    cold_support=0.8,
 )
 COLD = 4
 """How many items at the end of the catalogue nobody has chosen."""

@@ -193,7 +193,12 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
         table,
         popularity,
         RankerSettings(
-            9, sequence_weight=0.6, neighbour_weight=0.4, decay=0.8, popularity_weight=0.1
+            9,
+            sequence_weight=0.6,
+            neighbour_weight=0.4,
+            decay=0.8,
+            popularity_weight=0.1,
+            cold_support=0.5,
         ),
         folder / "tokenizer.json",
     )

@@ -62,8 +62,7 @@ def test_an_item_table_reads_back(tiny_bundle, tmp_path):
     assert np.linalg.norm(again.unit_vectors(), axis=1) == pytest.approx(1, abs=0.01)
 
 
-def test_a_new_item_gets_the_support_of_a_warm_one():
-    # Columns: 1 + 1 speak for a, 4 for b (and 2 against it), 9 + 9 for c, which is cold. (2 + 4) / 2 = 3.
+def test_a_new_item_gets_the_support_it_is_given():
     matrix = np.array([[0, 4, 9], [1, 0, 9], [1, -2, 0]], dtype=np.float32)
     table = ItemTable.quantized(
         np.eye(3, dtype=np.float32),
@@ -71,21 +70,10 @@ def test_a_new_item_gets_the_support_of_a_warm_one():
         np.array([5, 1, 0], dtype=np.float32),
     )
     like_all = np.full((1, 3), 3**-0.5, dtype=np.float32)
-    extended = table.extended(like_all).neighbours()
+    extended = table.extended(like_all, 3.0).neighbours()
     assert extended.sources[extended.targets == 3].tolist() == [0, 1, 2]
     assert extended.weights[extended.targets == 3] == pytest.approx(1, rel=0.01)
     assert extended.support() == pytest.approx([2, 4, 18, 3], rel=0.01)
-
-
-def test_without_a_warm_item_nothing_speaks_for_a_new_one():
-    table = ItemTable.quantized(
-        np.ones((1, 1), np.float32),
-        NeighbourTable.from_matrix(np.zeros((1, 1), np.float32), 1),
-        np.zeros(1, np.float32),
-    )
-    extended = table.extended(np.ones((1, 1), np.float32))
-    assert not extended.neighbours().weights.any()
-    assert len(extended) == 2
 
 
 # --- a bundle that is not whole -------------------------------------------------------------------
@@ -213,6 +201,7 @@ def test_a_wrong_field_is_named(tiny_bundle_copy, field, value, expected):
         ("sequence_weight", "1", "a finite number, found str"),
         ("neighbour_weight", True, "a finite number, found bool"),
         ("popularity_weight", None, "a finite number, found "),
+        ("cold_support", -1, "at least 0"),
     ],
 )
 def test_a_wrong_ranker_setting_is_named(tiny_bundle_copy, field, value, expected):

@@ -43,7 +43,12 @@ def table_of(items, entries):
 
 
 SETTINGS = RankerSettings(
-    max_length=20, sequence_weight=1.0, neighbour_weight=1.0, decay=0.5, popularity_weight=0.0
+    max_length=20,
+    sequence_weight=1.0,
+    neighbour_weight=1.0,
+    decay=0.5,
+    popularity_weight=0.0,
+    cold_support=1.0,
 )
 POPULARITY = np.array([16, 81, 0, 1], dtype=np.float32)
 # exp((logits - max) / 2) of the four items is 1, 1/2, 1/4, 1/4.

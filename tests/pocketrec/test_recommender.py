@@ -23,6 +23,13 @@ SHORT = ["m01", "m06", "m12"]
 LONG = [IDS[(7 * i) % 40] for i in range(27)]
 
 
+def run_python(code):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+
+
 @pytest.fixture(scope="module")
 def recommender(tiny_bundle):
     return Recommender.open(tiny_bundle)
@@ -317,9 +324,6 @@ def test_present_items_stay_as_they_are(extended, recommender, tiny_bundle):
 
 def test_new_items_are_spoken_for_by_their_nearest(extended, tiny_bundle, recommender):
     table = ItemTable.read(tiny_bundle / LAYOUT.items)
-    warm = table.popularity > 0
-    positive = np.maximum(table.neighbours().weights, 0)
-    sums = np.bincount(table.neighbours().targets, positive, minlength=40)
     entries = Recommender.open(extended)._table.neighbours()
     vectors = recommender.encode([item.text for item in NEW])
     for new, vector in enumerate(vectors, 40):
@@ -328,7 +332,7 @@ def test_new_items_are_spoken_for_by_their_nearest(extended, tiny_bundle, recomm
         nearest = [i for i in np.argsort(-cosines)[:20].tolist() if cosines[i] > 0]
         assert sorted(nearest) == entries.sources[mine].tolist()
         expected = cosines[sorted(nearest)] ** 4
-        expected *= sums[warm].mean() / expected.sum()
+        expected *= SETTINGS.cold_support / expected.sum()
         # Half a level of int8.
         assert entries.weights[mine] == pytest.approx(expected, abs=float(expected.max()) / 253)
     assert entries.sources.max() < 40
@@ -373,6 +377,47 @@ def test_a_text_encoder_of_another_width(tiny_bundle_copy):
         recommender.encode(["film"])
 
 
+# --- the backends ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("history", [[], ["m01"], SHORT, LONG])
+def test_numpy_alone_gives_the_same_lists(recommender, tiny_bundle, history):
+    other = Recommender.open(tiny_bundle, backend="numpy")
+    found, expected = other.recommend(history, 20), recommender.recommend(history, 20)
+    assert [r.item_id for r in found] == [r.item_id for r in expected]
+    assert [r.score for r in found] == pytest.approx([r.score for r in expected], abs=1e-4)
+    assert other.encode(["a film"]) == pytest.approx(recommender.encode(["a film"]), abs=1e-5)
+    assert [r.item_id for r in other.similar("m03")] == [
+        r.item_id for r in recommender.similar("m03")
+    ]
+
+
+def test_a_backend_that_does_not_exist(tiny_bundle):
+    with pytest.raises(UsageError, match="backend: expected onnxruntime or numpy, found 'torch'"):
+        Recommender.open(tiny_bundle, backend="torch")
+
+
+def test_a_device_without_onnxruntime(tiny_bundle):
+    code = f"""
+import sys
+sys.modules["onnxruntime"] = None  # importing it raises, as where it is not installed
+from pocketrec import Recommender
+from pocketrec.errors import UsageError
+opened = Recommender.open({str(tiny_bundle)!r})
+print([r.item_id for r in opened.recommend({SHORT!r}, 5)])
+try:
+    Recommender.open({str(tiny_bundle)!r}, backend="onnxruntime")
+except UsageError as error:
+    print(error)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    listed, error = done.stdout.splitlines()
+    expected = [r.item_id for r in Recommender.open(tiny_bundle).recommend(SHORT, 5)]
+    assert listed == str(expected)
+    assert "expected onnxruntime to be installed" in error
+
+
 # --- the import path ------------------------------------------------------------------------------
 
 
@@ -387,10 +432,7 @@ from pocketrec import Recommender
 assert len(Recommender.open({str(tiny_bundle)!r}).recommend(["m01"], 5)) == 5
 print(json.dumps([name for name in {heavy!r} if name in sys.modules]))
 """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
-    )
+    done = run_python(code)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == []
 
