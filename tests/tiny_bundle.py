@@ -34,7 +34,7 @@ SETTINGS = RankerSettings(
     neighbour_weight=1.0,
     decay=0.9,
     popularity_weight=0.2,
-    cold_support=0.8,
+    cold_support=1.0,
 )
 COLD = 4
 """How many items at the end of the catalogue nobody has chosen."""
