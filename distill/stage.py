@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tokenizers
 import torch
 from pydantic import ValidationError
 
@@ -25,6 +24,7 @@ from pocketrec.ledger import Ledger
 from pocketrec.ranker import Ranker
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Indices
+from pocketrec.tokenizer import Tokenizer
 
 Vectors = npt.NDArray[np.float32]
 
@@ -127,11 +127,9 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     """The same student with nothing of the teacher: its own text statistics, cross-entropy, EASE without text."""
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
-    tokenizer = tokenizers.Tokenizer.from_file(str(run.folder / "student/holdout" / TOKENIZER))
+    tokenizer = Tokenizer.load(run.folder / "student/holdout" / TOKENIZER)
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
-    features = tfidf_vectors(
-        tokens, tokenizer.get_vocab_size(), artefact.item_vectors.shape[1], seed
-    )
+    features = tfidf_vectors(tokens, len(tokenizer), artefact.item_vectors.shape[1], seed)
     popularity = _popularity(split.train, len(features))
     items, encoder, trained = _train(
         run, recipe, artefact, features, popularity, None, "control", None, report
@@ -238,10 +236,10 @@ def _distill_text(
     report: Report,
 ) -> tuple[TextEncoder, Vectors, float]:
     """A text encoder for the item space, from ``start`` or anew, its vectors of the items, and its cosine on held-out ones."""
-    tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
     torch.manual_seed(run.settings.seed)
-    text = start or TextEncoder(tokenizer.get_vocab_size(), recipe.dimensions)
+    text = start or TextEncoder(len(tokenizer), recipe.dimensions)
     with torch.no_grad():
         target = items.from_features().numpy()
     with report.task("Distilling the text encoder", 1.0) as advance:

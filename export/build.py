@@ -1,8 +1,9 @@
 """A bundle from a student: graphs that passed the gate, item table, catalogue, card and manifest."""
 
+import os
 import shutil
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,7 @@ def write_bundle(
     Catalogue.write(folder / LAYOUT.catalogue, catalogue_items(dataset))
     manifest = Manifest(
         name=dataset.name,
-        created=date.today().isoformat(),
+        created=_today().isoformat(),
         source_domains=teacher.source_domains,
         teacher=teacher.described,
         trained_on=trained_on,
@@ -142,6 +143,12 @@ def write_bundle(
     )
     (folder / LAYOUT.model_card).write_text(_model_card(manifest, exported), encoding="utf-8")
     seal(folder, manifest)
+
+
+def _today() -> date:
+    """SOURCE_DATE_EPOCH where it is set, so that a build can be repeated byte for byte."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(int(given), UTC).date() if given else date.today()
 
 
 def catalogue_items(dataset: Dataset) -> list[Item]:

@@ -32,6 +32,9 @@ NEIGHBOURS = 20
 NEGLIGIBLE = 1e-3
 """Of a newer item's say: an eighth of the smallest step that an int8 weight can take."""
 TOP_BLOCK = 64
+NOBODY: Int64 = np.empty(0, dtype=np.int64)
+DISLIKE_WEIGHT = 0.5
+"""Chosen on held-out ratings of movielens-small, see docs/benchmarks.md."""
 TWO_STEP = 200_000
 """Items from which on the best are looked for among scores with a coarse user vector, and then scored as they are."""
 CANDIDATES = 8
@@ -108,10 +111,15 @@ class Ranker:
             self.settings,
         )
 
-    def scores(self, history: Int64) -> Float32:
+    def scores(self, history: Int64, disliked: Int64 = NOBODY) -> Float32:
         """Fused scores for item indices, oldest first, each at most once; float32 [N].
 
         An empty history is scored as the encoder's answer to no items.
+
+        Args:
+            disliked: indices of items that lower what is near them: with v the mean vector of these less that of the
+                history, ``DISLIKE_WEIGHT`` times z(vectors @ v) is taken away (Rocchio 1971, "Relevance feedback in
+                information retrieval").
 
         Raises:
             BundleError: the encoder fails.
@@ -126,16 +134,36 @@ class Ranker:
             scores += evidence
         if self._prior is not None:
             scores += self._prior
+        if len(disliked):
+            scores -= self._nearness(history, disliked)
         return scores
 
-    def best(self, history: Int64, k: int, excluded: Int64) -> tuple[Int64, Float32]:
+    def default_scores(self, disliked: Int64 = NOBODY) -> Float32:
+        """What ranks without a history: interaction counts, or their z-scores less what is near ``disliked``; float32 [N]."""
+        if not len(disliked):
+            return np.array(self.popularity)
+        scores: Float32 = popularity_scores(self.popularity)
+        return scores - self._nearness(NOBODY, disliked)
+
+    def _nearness(self, history: Int64, disliked: Int64) -> Float32:
+        """How much nearer each item is to what is disliked than to the history, weighted; float32 [N]."""
+        away = self.vectors.rows(disliked).mean(axis=0)
+        if len(history):
+            away -= self.vectors.rows(history).mean(axis=0)
+        nearness = self.vectors.products(away)
+        standardize(nearness, DISLIKE_WEIGHT)
+        return nearness
+
+    def best(
+        self, history: Int64, k: int, excluded: Int64, disliked: Int64 = NOBODY
+    ) -> tuple[Int64, Float32]:
         """The ``k`` best items without ``excluded``, best first, and their scores; int64 and float32, at most [k].
 
         Those of `scores`; from ``TWO_STEP`` items on they are looked for among several times as many that are best with
         a coarse user vector.
         """
-        if len(self) < TWO_STEP:
-            scores = self.scores(history)
+        if len(self) < TWO_STEP or len(disliked):
+            scores = self.scores(history, disliked)
             best = top_k(scores, k, excluded)
             return best, scores[best]
         return self._best_in_two_steps(history, k, excluded)

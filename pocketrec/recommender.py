@@ -178,13 +178,15 @@ class Recommender:
         """Length d of an item vector."""
         return self._table.dimensions
 
-    def scores(self, history: Sequence[str]) -> Float32:
+    def scores(self, history: Sequence[str], disliked: Sequence[str] = ()) -> Float32:
         """The scores that `recommend` ranks by without rules, in the order of ``ids.ids``; float32 [N].
 
         Fused scores (see `pocketrec.ranker`), or popularity where no item of the history is known.
         """
-        known = self._known(history)
-        return self._ranker.scores(known) if len(known) else np.array(self._ranker.popularity)
+        known, against = self._known(history), self.ids.indices(disliked)
+        if len(known):
+            return self._ranker.scores(known, against)
+        return self._ranker.default_scores(against)
 
     def bind(self, rules: Rules) -> BoundRules:
         """Rules looked up in this catalogue once, for any number of calls of `recommend`.
@@ -199,6 +201,7 @@ class Recommender:
         history: Sequence[str],
         k: int = 10,
         *,
+        disliked: Sequence[str] = (),
         exclude: Iterable[str] = (),
         rules: BoundRules | None = None,
     ) -> Recommendations:
@@ -206,8 +209,9 @@ class Recommender:
 
         Args:
             history: item ids, oldest first. Of an id that stands twice the last place counts; unknown ids are
-                skipped and reported. Without a known id the answer is the popularity list.
+                skipped and reported. Without a known id the answer is the popularity list, less what is disliked.
             k: how many, at least 1.
+            disliked: ids that lower what is near them and are never returned; they need not be in the history.
             exclude: further ids that must not be returned; history items never are.
             rules: what `bind` returned. The scores of the list are then those after boosts.
 
@@ -215,17 +219,21 @@ class Recommender:
             UsageError: ``k`` is below 1, or the rules are bound to another catalogue.
         """
         _check_k(k)
-        known = self._known(history)
-        out = np.concatenate((known, self.ids.indices(exclude)))
+        disliked = list(dict.fromkeys(disliked))
+        if disliked:
+            history = [item for item in history if item not in disliked]
+        known, against = self._known(history), self.ids.indices(disliked)
+        out = np.concatenate((known, against, self.ids.indices(exclude)))
         if rules is not None:
-            scores = rules.apply(self.scores(history))
+            scores = rules.apply(self.scores(history, disliked))
             best = rules.take(scores, k, out)
             found = scores[best]
         elif len(known):
-            best, found = self._ranker.best(known, k, out)
+            best, found = self._ranker.best(known, k, out, against)
         else:
-            best = top_k(self._ranker.popularity, k, out)
-            found = self._ranker.popularity[best]
+            scores = self._ranker.default_scores(against)
+            best = top_k(scores, k, out)
+            found = scores[best]
         return Recommendations(
             self._recommendations(best, found),
             is_default=len(known) == 0,

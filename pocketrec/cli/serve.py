@@ -20,10 +20,15 @@ ItemId = Annotated[str, typer.Argument(metavar="ITEM", help="An item id.")]
 def recommend(
     bundle: Bundle,
     history: History = None,
+    disliked: Annotated[
+        str | None,
+        typer.Option(metavar="ID,ID", help="Items that lower what is near them."),
+    ] = None,
     histories: Annotated[
         Path | None,
         typer.Option(
-            metavar="IN.jsonl", help='Many at once: lines of {"user_id", "history"}; - is stdin.'
+            metavar="IN.jsonl",
+            help='Many at once: lines of {"user_id", "history"}, "disliked" where told; - is stdin.',
         ),
     ] = None,
     out: Annotated[
@@ -44,6 +49,10 @@ def recommend(
         raise UsageError("recommend: expected --history ID,ID or --histories IN.jsonl, one of them")
     if history is not None and out is not None:
         raise UsageError("recommend: --out goes with --histories; redirect stdout instead")
+    if histories is not None and disliked is not None:
+        raise UsageError(
+            'recommend: with --histories "disliked" stands in each line; leave --disliked out'
+        )
     if histories is not None and json:
         raise UsageError("recommend: --histories writes JSON lines already; leave --json out")
 
@@ -58,7 +67,8 @@ def recommend(
         recommend_file(recommender, histories, out, k, bound)
         return
     ids = parse_history(history or "")
-    found = recommender.recommend(ids, k, rules=bound)
+    against = parse_history(disliked or "", "--disliked")
+    found = recommender.recommend(ids, k, disliked=against, rules=bound)
     if json:
         print_json(
             {

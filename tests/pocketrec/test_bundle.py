@@ -1,3 +1,4 @@
+import hashlib
 import json
 import shutil
 import sqlite3
@@ -25,7 +26,14 @@ VECTORS = f"{LAYOUT.items}/vectors.npy"
 
 def edit_manifest(folder: Path, **changes) -> None:
     path = folder / LAYOUT.manifest
-    files.write_json(path, files.read_json(path) | changes)
+    write_summed(path, files.json_text(files.read_json(path) | changes))
+
+
+def write_summed(path: Path, text: str) -> None:
+    """Write a manifest whose checksum fits, whatever else it says."""
+    blank = text.replace(json.loads(text)["checksum"], "0" * 64, 1)
+    checksum = hashlib.sha256(blank.encode()).hexdigest()
+    path.write_bytes(blank.replace("0" * 64, checksum, 1).encode())
 
 
 def reseal(folder: Path) -> None:
@@ -210,9 +218,43 @@ def test_a_wrong_ranker_setting_is_named(tiny_bundle_copy, field, value, expecte
         Recommender.open(tiny_bundle_copy)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("tiny-films", "tiny-filmz"),
+        lambda text: text.replace('"checksum": "', '"checksum": "0'),
+        lambda text: text + " ",
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("0.2", "0.20"),
+    ],
+)
+def test_a_manifest_that_was_altered(tiny_bundle_copy, change):
+    path = tiny_bundle_copy / LAYOUT.manifest
+    path.write_bytes(change(path.read_text()).encode())
+    with pytest.raises(BundleError, match=r"manifest\.json: field 'checksum': expected .*altered"):
+        Recommender.open(tiny_bundle_copy)
+
+
+def test_every_flipped_byte_is_refused(tiny_bundle_copy):
+    generator = np.random.default_rng(0)
+    whole = {name: (tiny_bundle_copy / name).read_bytes() for name in LAYOUT.names}
+    names, sizes = list(whole), np.array([len(content) for content in whole.values()])
+    for number in range(10_000):
+        # In turn every file as likely as any other, and every byte, of which small files have few.
+        weights = None if number % 2 else sizes / sizes.sum()
+        name = names[generator.choice(len(names), p=weights)]
+        flipped = bytearray(whole[name])
+        flipped[generator.integers(len(flipped))] ^= generator.integers(1, 256)
+        (tiny_bundle_copy / name).write_bytes(flipped)
+        with pytest.raises(BundleError):
+            open_bundle(tiny_bundle_copy)
+        (tiny_bundle_copy / name).write_bytes(whole[name])
+    Recommender.open(tiny_bundle_copy)
+
+
 def test_a_number_that_is_not_finite_is_refused(tiny_bundle_copy):
     path = tiny_bundle_copy / LAYOUT.manifest
-    path.write_text(path.read_text().replace('"decay": 0.9', '"decay": NaN'))
+    write_summed(path, path.read_text().replace('"decay": 0.9', '"decay": NaN'))
     with pytest.raises(BundleError, match=r"field 'ranker\.decay': expected a finite number"):
         Recommender.open(tiny_bundle_copy)
 

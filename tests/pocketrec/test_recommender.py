@@ -14,6 +14,7 @@ from pocketrec.bundle import LAYOUT
 from pocketrec.catalogue import Item
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.item_table import ItemTable
+from pocketrec.ranker import DISLIKE_WEIGHT
 from pocketrec.recommender import Recommender
 from pocketrec.text import item_text
 
@@ -446,3 +447,42 @@ def test_the_top_level_names():
     assert pocketrec.__version__
     with pytest.raises(AttributeError, match="no attribute 'Recommendor'"):
         _ = pocketrec.Recommendor
+
+
+# --- dislikes -------------------------------------------------------------------------------------
+
+
+def test_a_dislike_lowers_what_is_near_it(recommender):
+    comedies = [item.item_id for item in tiny_items() if item.categories == "Comedy"]
+    history, disliked = ["m01", "m03", "m08"], WESTERNS[0]
+    before, after = recommender.scores(history), recommender.scores(history, [disliked])
+    near, far = recommender.ids.indices(WESTERNS[1:]), recommender.ids.indices(comedies)
+    assert (after - before)[near].max() < (after - before)[far].min()
+
+
+def test_scores_with_dislikes_by_hand(recommender):
+    vectors = recommender._table.unit_vectors()
+    away = vectors[[6, 30]].mean(axis=0) - vectors[[0, 5, 11]].mean(axis=0)
+    found = recommender.scores(SHORT, ["m07", "m31"])
+    expected = recommender.scores(SHORT) - DISLIKE_WEIGHT * z(vectors @ away)
+    assert found == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("history", [[], SHORT])
+def test_disliked_items_are_never_returned(recommender, history):
+    found = recommender.recommend(history, 99, disliked=["m07", "m08", "m07", "x1"])
+    listed = {r.item_id for r in found}
+    assert listed == set(IDS) - {"m07", "m08", *history}
+    assert found.is_default == (not history)
+
+
+def test_a_liked_item_that_is_disliked_speaks_for_nothing(recommender):
+    ours = recommender.recommend([*SHORT, "m02"], 5, disliked=["m02"])
+    assert ours.items == recommender.recommend(SHORT, 5, disliked=["m02"]).items
+
+
+def test_without_a_history_dislikes_lower_the_popular(recommender):
+    most = [r.item_id for r in recommender.recommend([], 40)]
+    less = [r.item_id for r in recommender.recommend([], 40, disliked=WESTERNS[:2])]
+    places = [np.mean([list_.index(w) for w in WESTERNS[2:]]) for list_ in (most, less)]
+    assert places[1] > places[0]
