@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
 
 from distill.checkpoint import Student
 from distill.fusion import choose_cold_support, choose_table, ranker
@@ -18,7 +17,6 @@ from distill.text import tfidf_vectors, tokenize, train_text_encoder, train_toke
 from distill.train import Teacher, Trained, train_sequence_encoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
-from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.ranker import Ranker
@@ -42,13 +40,7 @@ def run(run: Run, report: Report) -> None:
         UsageError: the recipe has an unknown key or an impossible value.
         RunError: the teacher's artefact is missing or damaged.
     """
-    try:
-        recipe = StudentRecipe(**run.table("student"))
-    except ValidationError as error:
-        found = error.errors()[0]
-        raise UsageError(
-            f"recipe, table [student]: {'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
-        ) from error
+    recipe = run.recipe("student", StudentRecipe)
     inputs = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/holdout")["fingerprint"]}
     holdout = run.artefact(
         "student/holdout", inputs, lambda f: _distill(run, recipe, f, report), report

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from importlib.metadata import version
@@ -10,7 +11,15 @@ from typing import Any
 
 from distill.checkpoint import Student
 from export.graphs import MINIMUM_RUNTIME, SEQUENCE, TEXT, export_fp32, quantize_int8
-from export.parity import FP32_TOLERANCE, Parity, check_graph, compare
+from export.parity import (
+    FP32_TOLERANCE,
+    LEAST_COSINE,
+    Parity,
+    check_graph,
+    compare,
+    text_cosine,
+)
+from export.recipe import ExportRecipe
 from export.scorer import write_scorer
 from pocketrec.bundle import LAYOUT, seal
 from pocketrec.catalogue import Catalogue, Item
@@ -27,6 +36,7 @@ from pocketrec.splits import Cases
 
 LARGEST_FULL_PRECISION = 1_000_000
 """Bytes of a sequence encoder in full precision that is still shipped beside the int8 one."""
+DEFAULT = ExportRecipe()
 BUILT_WITH = ("pocketrec", "torch", "transformers", "onnx", "onnxruntime", "optimum", "numpy")
 
 
@@ -48,6 +58,7 @@ class Exported:
         fp32: the ranker on the full-precision graph and item table.
         int8: the ranker on what ships.
         parity: of ``int8`` against ``fp32``.
+        text_cosine: of the int8 text graph to the student's, on average over texts of the catalogue.
         precision: graph file -> "int8", or "fp32" where int8 missed the gate.
         differences: largest difference of each graph to the PyTorch module.
     """
@@ -57,12 +68,23 @@ class Exported:
     fp32: Ranker
     int8: Ranker
     parity: Parity
+    text_cosine: float
     precision: dict[str, str]
     differences: dict[str, float]
 
 
-def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
+def export_student(
+    student: Student,
+    cases: Cases,
+    texts: Sequence[str],
+    scratch: Path,
+    recipe: ExportRecipe = DEFAULT,
+) -> Exported:
     """Export, quantize and compare; the graphs that ship are left in ``scratch/graphs``.
+
+    Args:
+        cases: whose rankings in int8 are held against those in full precision.
+        texts: whose vectors are.
 
     Raises:
         RunError: a full-precision graph is not what the student computes.
@@ -77,9 +99,13 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
         differences[f"{graph.file} fp32"] = check_graph(
             student, full / graph.file, graph, FP32_TOLERANCE
         )
-        quantize_int8(full, shipped, graph)
+        quantize_int8(full, shipped, graph, recipe.target)
         differences[f"{graph.file} int8"] = check_graph(student, shipped / graph.file, graph, None)
         precision[graph.file] = "int8"
+    cosine = text_cosine(student, shipped / TEXT.file, texts)
+    if cosine < LEAST_COSINE:
+        shutil.copyfile(full / TEXT.file, shipped / TEXT.file)
+        precision[TEXT.file] = "fp32"
     write_scorer(shipped / LAYOUT.scorer)
     fp32 = Ranker(
         FloatVectors(student.vectors),
@@ -95,7 +121,7 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
         shutil.copyfile(full / SEQUENCE.file, shipped / SEQUENCE.file)
         precision[SEQUENCE.file] = "fp32"
         parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
-    return Exported(shipped, full, fp32, int8, parity, precision, differences)
+    return Exported(shipped, full, fp32, int8, parity, cosine, precision, differences)
 
 
 def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
@@ -180,7 +206,7 @@ A PocketRec bundle: recommendations on the device, offline.
 - Trained on {trained}.
 - Graphs: {precision}; item vectors and neighbour table int8.
 - Parity: {exported.parity.top20_overlap:.1%} of the full-precision top 20 kept; NDCG@10 on validation changes by
-  {change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f}).
+  {change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f}); vectors of texts at cosine {exported.text_cosine:.4f}.
 - Terms: those of the data it was trained on.
 
 | stage | system | Recall@10 | NDCG@10 | 95 % interval |

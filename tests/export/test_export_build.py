@@ -3,17 +3,20 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from tiny_data import ITEMS, random_histories, tiny_student, write_tiny_data
+from tiny_data import ITEMS, random_histories, tiny_student, tiny_texts, write_tiny_data
 
 from distill.checkpoint import Student
-from distill.student import SequenceEncoder
+from distill.student import SequenceEncoder, TextEncoder
 from export import build as module
 from export.build import Exported, Teacher, export_student, item_table, write_bundle
 from export.graphs import SEQUENCE, TEXT, Graph, export_fp32
+from export.parity import LEAST_COSINE
+from export.recipe import ExportRecipe, Target
 from pocketrec import data
 from pocketrec.bundle import LAYOUT
 from pocketrec.data import Dataset
@@ -21,6 +24,7 @@ from pocketrec.errors import RunError
 from pocketrec.item_table import ItemTable
 from pocketrec.recommender import Recommender
 from pocketrec.splits import Cases
+from pocketrec.text import item_text
 from pocketrec.tokenizer import Tokenizer
 
 TEACHER = Teacher("a tiny Llama", ("films", "books"))
@@ -35,6 +39,7 @@ LEDGER = [
         "mrr": 0.0625,
     }
 ]
+TEXTS = [item_text(title, description, genre) for title, description, genre in tiny_texts()]
 HISTORIES = [
     *random_histories(30, ITEMS, 9),
     np.array([5]),
@@ -62,7 +67,7 @@ def cases() -> Cases:
 
 @pytest.fixture(scope="module")
 def exported(student: Student, cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export_student(student, cases, tmp_path_factory.mktemp("export"))
+    return export_student(student, cases, TEXTS, tmp_path_factory.mktemp("export"))
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,7 @@ class TestExport:
 
         monkeypatch.setattr(module, "export_fp32", wrong)
         with pytest.raises(RunError, match="sequence_encoder.onnx: expected outputs within"):
-            export_student(student, cases, tmp_path)
+            export_student(student, cases, TEXTS, tmp_path)
 
 
 def another_encoder(student: Student) -> SequenceEncoder:
@@ -122,14 +127,14 @@ def test_where_int8_misses_the_gate_full_precision_ships(
     scrambled.mkdir()
     export_fp32(replace(student, sequence=another_encoder(student)), scrambled)
 
-    def scramble(source: Path, target: Path, graph: Graph) -> None:
+    def scramble(source: Path, target: Path, graph: Graph, processor: str) -> None:
         folder = scrambled if graph is SEQUENCE else source
         shutil.copyfile(folder / graph.file, target / graph.file)
 
     monkeypatch.setattr(module, "quantize_int8", scramble)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    exported = export_student(student, cases, scratch)
+    exported = export_student(student, cases, TEXTS, scratch)
     assert exported.precision[SEQUENCE.file] == "fp32"
     shipped, full = exported.folder / SEQUENCE.file, scratch / "fp32" / SEQUENCE.file
     assert shipped.read_bytes() == full.read_bytes()
@@ -141,6 +146,39 @@ def test_where_int8_misses_the_gate_full_precision_ships(
     )
 
 
+def test_where_int8_texts_miss_the_gate_full_precision_ships(
+    student: Student, cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scramble(source: Path, target: Path, graph: Graph, processor: str) -> None:
+        shutil.copyfile(source / graph.file, target / graph.file)
+        if graph is TEXT:
+            wrong = tmp_path / "wrong"
+            wrong.mkdir()
+            text = TextEncoder(student.text.embedding.num_embeddings, 16).eval()
+            export_fp32(replace(student, text=text), wrong)
+            shutil.copyfile(wrong / graph.file, target / graph.file)
+
+    monkeypatch.setattr(module, "quantize_int8", scramble)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    exported = export_student(student, cases, TEXTS, scratch)
+    assert exported.text_cosine < LEAST_COSINE
+    assert exported.precision == {TEXT.file: "fp32", SEQUENCE.file: "int8"}
+    shipped, full = exported.folder / TEXT.file, scratch / "fp32" / TEXT.file
+    assert shipped.read_bytes() == full.read_bytes()
+
+
+@pytest.mark.parametrize("processor", get_args(Target))
+def test_graphs_for_every_processor_pass_the_gate(
+    student: Student, cases: Cases, tmp_path: Path, processor: Target
+) -> None:
+    recipe = ExportRecipe(target=processor)
+    exported = export_student(student, cases, TEXTS, tmp_path, recipe)
+    assert exported.precision == {TEXT.file: "int8", SEQUENCE.file: "int8"}
+    assert exported.parity.passed
+    assert exported.text_cosine > LEAST_COSINE
+
+
 def test_a_table_that_int8_ruins_is_told(
     student: Student, cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +186,7 @@ def test_a_table_that_int8_ruins_is_told(
         return item_table(replace(student, vectors=np.roll(student.vectors, 1, axis=0)))
 
     monkeypatch.setattr(module, "item_table", ruined)
-    assert not export_student(student, cases, tmp_path).parity.passed
+    assert not export_student(student, cases, TEXTS, tmp_path).parity.passed
 
 
 class TestBundle:
