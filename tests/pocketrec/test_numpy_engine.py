@@ -26,7 +26,7 @@ from pocketrec.tokenizer import Tokenizer
 Array = npt.NDArray[Any]
 
 LONGEST = 9
-TOKENS = 135
+TOKENS = 133
 """Of the tiny student: items of a history, tokens of the vocabulary."""
 
 
