@@ -63,7 +63,7 @@ def ablate(folder: Path, ways: Sequence[str], seconds: float, seeds: int, out: P
     run = Run.open(folder)
     run.facts("teacher/holdout")
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
-    recipe = StudentRecipe(**run.table("student"))
+    recipe = run.recipe("student", StudentRecipe)
     measured: dict[str, list[dict[str, npt.NDArray[np.float64]]]] = {way: [] for way in ways}
     with RichReport().task("Training students", len(ways) * seeds) as advance:
         for seed in range(seeds):

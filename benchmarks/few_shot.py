@@ -89,7 +89,7 @@ class Target:
     """
 
     def __init__(self, run: Run) -> None:
-        self.run, self.recipe = run, TeacherRecipe(**run.table("teacher"))
+        self.run, self.recipe = run, run.recipe("teacher", TeacherRecipe)
         self.facts: dict[str, Any] = run.facts("teacher/holdout")
         self.base = open_base(self.recipe)
         if self.base.sequence:

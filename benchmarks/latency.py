@@ -128,7 +128,7 @@ def time_peers(
     """
     place = np.full(ease.items, -1, dtype=np.int64)
     place[ease.head] = np.arange(len(ease.head))
-    vectors = ItemTable.read(path / LAYOUT.items).unit_vectors()
+    vectors = np.ascontiguousarray(ItemTable.read(path / LAYOUT.items).unit_vectors())
 
     def row_sums(history: Indices) -> Indices:
         return top_k(np.asarray(ease.weights[history].sum(axis=0)).ravel(), K, history)

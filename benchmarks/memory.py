@@ -50,6 +50,10 @@ def _start(command: list[str]) -> tuple[float, float, int]:
 
 
 def sizes(folder: Path) -> dict[str, int]:
-    """Bytes of each file of a folder, the largest first."""
-    found = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    """Bytes of each file and folder in a folder, the largest first."""
+    found: dict[str, int] = {}
+    for path in folder.rglob("*"):
+        if path.is_file():
+            name = path.relative_to(folder).parts[0]
+            found[name] = found.get(name, 0) + path.stat().st_size
     return dict(sorted(found.items(), key=lambda entry: -entry[1]))

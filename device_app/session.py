@@ -87,12 +87,12 @@ class Session:
     def picks(self) -> Picks:
         """The best items the user has not judged, nor passed over by `other_picks`."""
         likes = self._likes()
-        marks = self._marks()
-        judged = {item_id for item_id, (opinion, _) in marks.items() if opinion}
-        found = self._recommender.recommend(likes, PICKS, exclude=judged | self._passed)
+        opinions = {item_id: opinion for item_id, (opinion, _) in self._marks().items() if opinion}
+        against = [item_id for item_id, opinion in opinions.items() if opinion != "like"]
+        found = self._recommender.recommend(likes, PICKS, disliked=against, exclude=self._passed)
         if not found and self._passed:
             self._passed.clear()
-            found = self._recommender.recommend(likes, PICKS, exclude=judged)
+            found = self._recommender.recommend(likes, PICKS, disliked=against)
         known = tuple(item_id for item_id in likes if item_id not in found.unknown)
         return Picks(self._cards([pick.item_id for pick in found]), found.is_default, known)
 

@@ -11,13 +11,18 @@ from distill.student import SequenceEncoder
 from distill.train import StudentScorer
 from pocketrec import encoders, metrics
 from pocketrec.engine import Array
-from pocketrec.neighbour_table import NeighbourTable
-from pocketrec.ranker import Ranker, RankerSettings, popularity_scores, standardize
+from pocketrec.evaluation import rank_targets
+from pocketrec.item_vectors import FloatVectors
+from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
+from pocketrec.ranker import Ranker, RankerSettings, impute, popularity_scores, standardize
 from pocketrec.splits import Cases
 
 DECAYS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5)
+COLD_SUPPORTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+"""Of what speaks for a known item on average."""
+WARM_LOSS = 0.01
 
 
 @dataclass
@@ -43,9 +48,9 @@ def ranker(
 ) -> Ranker:
     """The ranker that the device runs, over torch in full precision."""
     return Ranker(
-        vectors,
+        FloatVectors(vectors),
         encoders.SequenceEncoder(TorchEngine(encoder)),
-        table,
+        [NeighbourIndex.of(table)],
         popularity,
         settings,
     )
@@ -63,7 +68,7 @@ def choose_settings(
     scorer = StudentScorer(torch.from_numpy(vectors), encoder, length)
     nobody = np.zeros(len(vectors), dtype=np.float32)
     rankers = {
-        d: ranker(vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d, 0.0))
+        d: ranker(vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d, 0.0, 0.0))
         for d in DECAYS
     }
     ranks: dict[tuple[float, float], list[npt.NDArray[np.float64]]] = {}
@@ -87,7 +92,9 @@ def choose_settings(
                 )
     ndcg = {key: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for key, r in ranks.items()}
     decay, weight = max(ndcg, key=lambda key: ndcg[key])
-    return RankerSettings(length, weight, round(1 - weight, 1), decay, 0.0), ndcg[decay, weight]
+    return RankerSettings(length, weight, round(1 - weight, 1), decay, 0.0, 0.0), ndcg[
+        decay, weight
+    ]
 
 
 def choose_popularity(
@@ -108,6 +115,69 @@ def choose_popularity(
     best = max(POPULARITY_WEIGHTS, key=lambda weight: ndcg[weight].mean())
     _, low, _ = metrics.paired_bootstrap(ndcg[best], ndcg[0.0])
     return best if low > 0 else 0.0
+
+
+def choose_cold_support(
+    vectors: npt.NDArray[np.float32],
+    from_text: npt.NDArray[np.float32],
+    encoder: SequenceEncoder,
+    table: NeighbourTable,
+    popularity: npt.NDArray[np.float32],
+    settings: RankerSettings,
+    cases: Cases,
+    seed: int,
+) -> float:
+    """How much the table should say of items that nobody has chosen yet, as far as warm items hardly suffer.
+
+    A tenth of the chosen items is taken for new: their vectors are those of their texts, their table rows imputed. Of
+    ``COLD_SUPPORTS``, times what speaks for a known item on average, the one is taken that ranks these best where one
+    of them was chosen next, among those under which the others lose no more than ``WARM_LOSS`` of their NDCG@10
+    against not being spoken for at all.
+
+    Args:
+        from_text: float32 [N, d] unit vectors, what the text encoder makes of the items.
+        popularity: training interactions of each item, float32 [N].
+    """
+    support = table.support()[popularity > 0]
+    chosen = np.flatnonzero(popularity)
+    new = np.random.default_rng(seed).choice(chosen, max(1, len(chosen) // 10), replace=False)
+    is_new = np.zeros(len(vectors), dtype=bool)
+    is_new[new] = True
+    known = np.flatnonzero(~is_new)
+    if not len(support) or not len(known):
+        return 0.0
+    mixed = np.where(is_new[:, None], from_text, vectors)
+    kept = ~is_new[table.sources] & ~is_new[table.targets]
+    sources, targets, weights = impute(mixed[new], mixed[known], 1.0)
+    counts = np.where(is_new, 0, popularity).astype(np.float32)
+    cold, warm = _without(cases, is_new, True), _without(cases, is_new, False)
+    ndcg: dict[float, tuple[float, float]] = {}
+    for factor in COLD_SUPPORTS:
+        given = factor * float(support.mean())
+        tried = NeighbourTable.from_entries(
+            len(vectors),
+            np.concatenate([table.sources[kept], known[sources]]),
+            np.concatenate([table.targets[kept], new[targets]]),
+            np.concatenate([table.weights[kept], given * weights]),
+        )
+        scorer = ranker(mixed, encoder, tried, counts, settings)
+        ndcg[given] = _mean_ndcg(scorer, cold), _mean_ndcg(scorer, warm)
+    least = (1 - WARM_LOSS) * ndcg[0.0][1]
+    return max((s for s in ndcg if ndcg[s][1] >= least), key=lambda s: ndcg[s][0])
+
+
+def _without(cases: Cases, is_new: npt.NDArray[np.bool_], wanted: bool) -> Cases:
+    """The cases whose target is new, or is not, with no new item in their histories."""
+    found = cases[np.flatnonzero(is_new[cases.targets] == wanted)]
+    histories = [history[~is_new[history]] for history in found.histories]
+    return replace(found, histories=histories)
+
+
+def _mean_ndcg(scorer: Ranker, cases: Cases) -> float:
+    if not len(cases):
+        return 0.0
+    ranks = rank_targets(lambda h: np.stack([scorer.scores(one) for one in h]), cases)
+    return float(metrics.ndcg_at(ranks, 10).mean())
 
 
 def choose_table(

@@ -1,35 +1,35 @@
 """The distill stage: the student, and the same student without a teacher, trained on what the teacher left."""
 
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tokenizers
 import torch
-from pydantic import ValidationError
 
 from distill.checkpoint import Student
-from distill.fusion import choose_table, ranker
+from distill.fusion import choose_cold_support, choose_table, ranker
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder, TextEncoder
 from distill.text import tfidf_vectors, tokenize, train_text_encoder, train_tokenizer
 from distill.train import Teacher, Trained, train_sequence_encoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
-from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.ranker import Ranker
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Indices
+from pocketrec.tokenizer import Tokenizer
 
 Vectors = npt.NDArray[np.float32]
 
 TUNE_SCORES = 100_000_000
 """Scores that choosing decay, weights and width may compute for each width: all users of most catalogues."""
+TEXTS = 4096
+"""Texts that are encoded at once."""
 TOKENIZER = "tokenizer.json"
 
 
@@ -40,13 +40,7 @@ def run(run: Run, report: Report) -> None:
         UsageError: the recipe has an unknown key or an impossible value.
         RunError: the teacher's artefact is missing or damaged.
     """
-    try:
-        recipe = StudentRecipe(**run.table("student"))
-    except ValidationError as error:
-        found = error.errors()[0]
-        raise UsageError(
-            f"recipe, table [student]: {'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
-        ) from error
+    recipe = run.recipe("student", StudentRecipe)
     inputs = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/holdout")["fingerprint"]}
     holdout = run.artefact(
         "student/holdout", inputs, lambda f: _distill(run, recipe, f, report), report
@@ -93,7 +87,18 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         recipe,
     )
     train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER)
-    text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
+    text, from_text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
+    support = choose_cold_support(
+        vectors,
+        from_text,
+        encoder,
+        table,
+        popularity,
+        settings,
+        split.validation.sample(recipe.validation_users, seed),
+        seed,
+    )
+    settings = replace(settings, cold_support=support)
     Student(recipe, text, encoder, vectors, table, popularity, settings, folder / TOKENIZER).save(
         folder
     )
@@ -114,11 +119,9 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     """The same student with nothing of the teacher: its own text statistics, cross-entropy, EASE without text."""
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
-    tokenizer = tokenizers.Tokenizer.from_file(str(run.folder / "student/holdout" / TOKENIZER))
+    tokenizer = Tokenizer.load(run.folder / "student/holdout" / TOKENIZER)
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
-    features = tfidf_vectors(
-        tokens, tokenizer.get_vocab_size(), artefact.item_vectors.shape[1], seed
-    )
+    features = tfidf_vectors(tokens, len(tokenizer), artefact.item_vectors.shape[1], seed)
     popularity = _popularity(split.train, len(features))
     items, encoder, trained = _train(
         run, recipe, artefact, features, popularity, None, "control", None, report
@@ -162,7 +165,7 @@ def _refit(
         chosen["epochs"],
         report,
     )
-    text, _ = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
+    text, *_ = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
     Student(
         recipe,
         text,
@@ -223,19 +226,22 @@ def _distill_text(
     step: str,
     start: TextEncoder | None,
     report: Report,
-) -> tuple[TextEncoder, float]:
-    """A text encoder for the item space, from ``start`` or anew, and its cosine on held-out items."""
-    tokenizer = tokenizers.Tokenizer.from_file(str(folder / TOKENIZER))
+) -> tuple[TextEncoder, Vectors, float]:
+    """A text encoder for the item space, from ``start`` or anew, its vectors of the items, and its cosine on held-out ones."""
+    tokenizer = Tokenizer.load(folder / TOKENIZER)
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
     torch.manual_seed(run.settings.seed)
-    text = start or TextEncoder(tokenizer.get_vocab_size(), recipe.dimensions)
+    text = start or TextEncoder(len(tokenizer), recipe.dimensions)
     with torch.no_grad():
         target = items.from_features().numpy()
     with report.task("Distilling the text encoder", 1.0) as advance:
         cosine = train_text_encoder(
             text, tokens, target, recipe, run.settings.seed, run.share(step), advance
         )
-    return text, cosine
+    with torch.no_grad():
+        batches = torch.from_numpy(tokens).split(TEXTS)
+        found = np.concatenate([text(batch).numpy() for batch in batches])
+    return text, found, cosine
 
 
 def _popularity(train: list[Indices], items: int) -> Vectors:

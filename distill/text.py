@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,35 +17,83 @@ from torch import Tensor, nn
 from distill.recipe import StudentRecipe
 from distill.student import TextEncoder
 from pocketrec.files import atomic_write
+from pocketrec.tokenizer import Tokenizer, bucket
 
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
+LONGEST_WORD = 100
+ALPHABET = 2000
+"""Most different characters that get a piece of their own; the rest share the buckets."""
+BUCKETS = 256
+"""Most buckets; a small vocabulary has one for every 32 pieces."""
+_CONTINUING = 0xF0000  # of the private planes: stands for a character that does not begin its word
 
 
-def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> tokenizers.Tokenizer:
-    """A lower-cased WordPiece vocabulary of at most ``vocabulary`` pieces, saved as ``tokenizer.json``.
+def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> Tokenizer:
+    """A lower-cased WordPiece vocabulary of about ``vocabulary`` pieces, saved as ``tokenizer.json``.
 
-    Training is not deterministic between processes: the file travels with the weights.
+    The same texts give the same file. The library's own WordPiece trainer does not: it numbers the pieces that continue
+    a word in the order of a random hash, and breaks ties by these numbers. So the pieces are merged as byte-pair
+    encoding does (Sennrich et al. 2016, arXiv:1508.07909) over words whose continuing characters are other characters.
     """
-    tokenizer = tokenizers.Tokenizer(models.WordPiece(unk_token=UNKNOWN))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=vocabulary,
-        special_tokens=[PADDING, UNKNOWN],
-        show_progress=False,
-        limit_alphabet=1000,
+    buckets = [bucket(number) for number in range(min(BUCKETS, vocabulary // 32))]
+    special = [PADDING, UNKNOWN, *buckets]
+    pieces = [*special, *_pieces(_words(texts), vocabulary - len(special))]
+    made = tokenizers.Tokenizer(
+        models.WordPiece(
+            {piece: number for number, piece in enumerate(pieces)},
+            unk_token=UNKNOWN,
+            max_input_chars_per_word=LONGEST_WORD,
+        )
     )
-    tokenizer.train_from_iterator(texts, trainer)
+    made.normalizer, made.pre_tokenizer = NORMALIZER, SPLITTER
+    made.add_special_tokens([PADDING, UNKNOWN])
     with atomic_write(path) as temporary:
-        tokenizer.save(str(temporary))
-    return tokenizer
+        made.save(str(temporary))
+    return Tokenizer.load(path)
 
 
-def tokenize(
-    tokenizer: tokenizers.Tokenizer, texts: list[str], tokens: int
-) -> npt.NDArray[np.int64]:
+NORMALIZER = normalizers.BertNormalizer()
+SPLITTER = pre_tokenizers.BertPreTokenizer()
+
+
+def _words(texts: list[str]) -> Counter[str]:
+    """How often each word stands in ``texts``, without words that are too long or have a rare character."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        split = SPLITTER.pre_tokenize_str(NORMALIZER.normalize_str(text))
+        counts.update(word for word, _ in split if len(word) <= LONGEST_WORD)
+    characters: Counter[str] = Counter()
+    for word, count in counts.items():
+        for character in word:
+            characters[character] += count
+    ranked = sorted(characters, key=lambda c: (-characters[c], c))
+    rare = set(ranked[ALPHABET:])
+    return Counter({word: n for word, n in counts.items() if rare.isdisjoint(word)})
+
+
+def _pieces(words: Counter[str], count: int) -> list[str]:
+    """About ``count`` pieces of ``words``, never fewer than their characters; "##" before those that continue."""
+    alphabet = sorted(set("".join(words)))
+    continuing = {character: chr(_CONTINUING + n) for n, character in enumerate(alphabet)}
+    original = {other: character for character, other in continuing.items()}
+    lines = (
+        " ".join([word[0] + "".join(continuing[c] for c in word[1:])] * times)
+        for word, times in sorted(words.items())
+    )
+    merged = tokenizers.Tokenizer(models.BPE())
+    merged.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.BpeTrainer(vocab_size=max(count, 0), show_progress=False)
+    merged.train_from_iterator(lines, trainer)
+    found = merged.get_vocab()
+    return [
+        ("##" if piece[0] in original else "") + "".join(original.get(c, c) for c in piece)
+        for piece in sorted(found, key=lambda piece: found[piece])
+    ]
+
+
+def tokenize(tokenizer: Tokenizer, texts: list[str], tokens: int) -> npt.NDArray[np.int64]:
     """Token ids cut to ``tokens`` and padded with 0; int64 [N, T]."""
-    encoded = [encoding.ids[:tokens] for encoding in tokenizer.encode_batch_fast(texts)]
+    encoded = [tokenizer.encode(text, tokens) for text in texts]
     ids = np.zeros((len(encoded), max(1, *(len(e) for e in encoded))), dtype=np.int64)
     for row, tokens_of_item in enumerate(encoded):
         ids[row, : len(tokens_of_item)] = tokens_of_item

@@ -1,26 +1,42 @@
 """A bundle from a student: graphs that passed the gate, item table, catalogue, card and manifest."""
 
+import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from distill.checkpoint import Student
 from export.graphs import MINIMUM_RUNTIME, SEQUENCE, TEXT, export_fp32, quantize_int8
-from export.parity import FP32_TOLERANCE, Parity, check_graph, compare
+from export.parity import (
+    FP32_TOLERANCE,
+    LEAST_COSINE,
+    Parity,
+    check_graph,
+    compare,
+    text_cosine,
+)
+from export.recipe import ExportRecipe
+from export.scorer import write_scorer
 from pocketrec.bundle import LAYOUT, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.columns import CATEGORIES, CREATOR, DESCRIPTION, ITEM_ID, TITLE, YEAR
 from pocketrec.data import Dataset
 from pocketrec.encoders import SequenceEncoder
 from pocketrec.engine import OnnxEngine
-from pocketrec.item_table import ItemTable
+from pocketrec.item_table import ItemTable, table_ranker
+from pocketrec.item_vectors import FloatVectors
 from pocketrec.manifest import DataRecord, Manifest
+from pocketrec.neighbour_table import NeighbourIndex
 from pocketrec.ranker import Ranker
 from pocketrec.splits import Cases
 
+LARGEST_FULL_PRECISION = 1_000_000
+"""Bytes of a sequence encoder in full precision that is still shipped beside the int8 one."""
+DEFAULT = ExportRecipe()
 BUILT_WITH = ("pocketrec", "torch", "transformers", "onnx", "onnxruntime", "optimum", "numpy")
 
 
@@ -38,23 +54,37 @@ class Exported:
 
     Attributes:
         folder: where the graphs that ship stand.
+        full: where the graphs in full precision stand.
         fp32: the ranker on the full-precision graph and item table.
         int8: the ranker on what ships.
         parity: of ``int8`` against ``fp32``.
+        text_cosine: of the int8 text graph to the student's, on average over texts of the catalogue.
         precision: graph file -> "int8", or "fp32" where int8 missed the gate.
         differences: largest difference of each graph to the PyTorch module.
     """
 
     folder: Path
+    full: Path
     fp32: Ranker
     int8: Ranker
     parity: Parity
+    text_cosine: float
     precision: dict[str, str]
     differences: dict[str, float]
 
 
-def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
+def export_student(
+    student: Student,
+    cases: Cases,
+    texts: Sequence[str],
+    scratch: Path,
+    recipe: ExportRecipe = DEFAULT,
+) -> Exported:
     """Export, quantize and compare; the graphs that ship are left in ``scratch/graphs``.
+
+    Args:
+        cases: whose rankings in int8 are held against those in full precision.
+        texts: whose vectors are.
 
     Raises:
         RunError: a full-precision graph is not what the student computes.
@@ -69,47 +99,38 @@ def export_student(student: Student, cases: Cases, scratch: Path) -> Exported:
         differences[f"{graph.file} fp32"] = check_graph(
             student, full / graph.file, graph, FP32_TOLERANCE
         )
-        quantize_int8(full, shipped, graph)
+        quantize_int8(full, shipped, graph, recipe.target)
         differences[f"{graph.file} int8"] = check_graph(student, shipped / graph.file, graph, None)
         precision[graph.file] = "int8"
+    cosine = text_cosine(student, shipped / TEXT.file, texts)
+    if cosine < LEAST_COSINE:
+        shutil.copyfile(full / TEXT.file, shipped / TEXT.file)
+        precision[TEXT.file] = "fp32"
+    write_scorer(shipped / LAYOUT.scorer)
     fp32 = Ranker(
-        student.vectors,
-        _encoder(full),
-        student.table,
+        FloatVectors(student.vectors),
+        SequenceEncoder(OnnxEngine(full / SEQUENCE.file)),
+        [NeighbourIndex.of(student.table)],
         student.popularity,
         student.settings,
     )
-    items = item_table(student, [str(index) for index in range(len(student.vectors))])
+    items = item_table(student)
     parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
     if not parity.passed:
         # The encoder is small in either precision: what misses the gate is not shipped.
         shutil.copyfile(full / SEQUENCE.file, shipped / SEQUENCE.file)
         precision[SEQUENCE.file] = "fp32"
         parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
-    return Exported(shipped, fp32, int8, parity, precision, differences)
-
-
-def _encoder(folder: Path) -> SequenceEncoder:
-    return SequenceEncoder(OnnxEngine(folder / SEQUENCE.file))
+    return Exported(shipped, full, fp32, int8, parity, cosine, precision, differences)
 
 
 def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:
-    return Ranker(
-        items.unit_vectors(),
-        _encoder(graphs),
-        items.neighbours(),
-        items.popularity,
-        student.settings,
-    )
+    encoder, scorer = OnnxEngine(graphs / SEQUENCE.file), OnnxEngine(graphs / LAYOUT.scorer)
+    return table_ranker(items, encoder, scorer, student.settings)
 
 
-def item_table(student: Student, item_ids: list[str]) -> ItemTable:
-    return ItemTable.quantized(
-        item_ids,
-        student.vectors,
-        student.table,
-        student.popularity,
-    )
+def item_table(student: Student) -> ItemTable:
+    return ItemTable.quantized(student.vectors, student.table, student.popularity)
 
 
 def write_bundle(
@@ -122,14 +143,21 @@ def write_bundle(
     ledger: list[dict[str, Any]],
 ) -> None:
     """Fill ``folder`` with a sealed bundle."""
-    for graph in (TEXT, SEQUENCE):
-        shutil.copyfile(exported.folder / graph.file, folder / graph.file)
+    for name in (LAYOUT.text_encoder, LAYOUT.sequence_encoder, LAYOUT.scorer):
+        shutil.copyfile(exported.folder / name, folder / name)
+    full = exported.full / LAYOUT.sequence_encoder
+    # Beside a graph that missed the gate in int8 it would be the same file twice.
+    if (
+        exported.precision[SEQUENCE.file] == "int8"
+        and full.stat().st_size <= LARGEST_FULL_PRECISION
+    ):
+        shutil.copyfile(full, folder / LAYOUT.full_precision)
     shutil.copyfile(student.tokenizer, folder / LAYOUT.tokenizer)
-    item_table(student, dataset.ids.ids).write(folder / LAYOUT.items)
+    item_table(student).write(folder / LAYOUT.items)
     Catalogue.write(folder / LAYOUT.catalogue, catalogue_items(dataset))
     manifest = Manifest(
         name=dataset.name,
-        created=date.today().isoformat(),
+        created=_today().isoformat(),
         source_domains=teacher.source_domains,
         teacher=teacher.described,
         trained_on=trained_on,
@@ -141,6 +169,12 @@ def write_bundle(
     )
     (folder / LAYOUT.model_card).write_text(_model_card(manifest, exported), encoding="utf-8")
     seal(folder, manifest)
+
+
+def _today() -> date:
+    """SOURCE_DATE_EPOCH where it is set, so that a build can be repeated byte for byte."""
+    given = os.environ.get("SOURCE_DATE_EPOCH")
+    return datetime.fromtimestamp(int(given), UTC).date() if given else date.today()
 
 
 def catalogue_items(dataset: Dataset) -> list[Item]:
@@ -172,7 +206,7 @@ A PocketRec bundle: recommendations on the device, offline.
 - Trained on {trained}.
 - Graphs: {precision}; item vectors and neighbour table int8.
 - Parity: {exported.parity.top20_overlap:.1%} of the full-precision top 20 kept; NDCG@10 on validation changes by
-  {change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f}).
+  {change[0]:+.4f} ({change[1]:+.4f} to {change[2]:+.4f}); vectors of texts at cosine {exported.text_cosine:.4f}.
 - Terms: those of the data it was trained on.
 
 | stage | system | Recall@10 | NDCG@10 | 95 % interval |

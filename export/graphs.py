@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from distill.checkpoint import Student
 from distill.student import SequenceEncoder
+from export.recipe import Target
 from pocketrec.bundle import LAYOUT
 
 OPSET = 17
@@ -72,12 +73,12 @@ def _export(module: nn.Module, example: Tensor, graph: Graph, folder: Path) -> N
         )
 
 
-def quantize_int8(source: Path, target: Path, graph: Graph) -> None:
+def quantize_int8(source: Path, target: Path, graph: Graph, processor: Target = "avx2") -> None:
     """Dynamic int8: weights per output channel, activations at run time, embedding rows as 8-bit tables.
 
     ``source`` and ``target`` are folders that hold the graph under its file name.
     """
-    settings = AutoQuantizationConfig.avx2(is_static=False, per_channel=True)
+    settings = getattr(AutoQuantizationConfig, processor)(is_static=False, per_channel=True)
     if graph is TEXT:
         settings.operators_to_quantize = [*settings.operators_to_quantize, "Gather"]
     # It warns of activations that it leaves as they are; the gate judges the result.

@@ -1,5 +1,6 @@
 """The parity gate: what was measured is what runs on the device."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,19 @@ import torch
 from distill.checkpoint import Student
 from export.graphs import SEQUENCE, TEXT, Graph, LastState
 from pocketrec import metrics
+from pocketrec.encoders import PADDING, TextEncoder
 from pocketrec.engine import OnnxEngine
 from pocketrec.errors import RunError
 from pocketrec.ranker import Ranker, top_k
 from pocketrec.splits import Cases
+from pocketrec.tokenizer import Tokenizer
 
 Float32 = npt.NDArray[np.float32]
 
 FP32_TOLERANCE = 1e-3
 LEAST_OVERLAP = 0.8
 LARGEST_LOSS = 0.01
+LEAST_COSINE = 0.99
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ def _samples(student: Student, graph: Graph) -> list[npt.NDArray[Any]]:
         longest = student.settings.max_length
         rows = [
             generator.integers(0, len(student.vectors), (3, n))
-            for n in (0, 1, min(7, longest), longest)
+            for n in sorted({0, 1, min(7, longest), min(50, longest), longest})
         ]
         return [student.vectors[row] for row in rows]
     vocabulary = student.text.embedding.num_embeddings
@@ -95,6 +99,26 @@ def _samples(student: Student, graph: Graph) -> list[npt.NDArray[Any]]:
     )  # the highest id: an export that clips the table shows here
     padded = np.concatenate([drawn[1], np.zeros((3, 4), dtype=np.int64)], axis=1)
     return [*drawn, last, padded, np.zeros((1, 1), dtype=np.int64)]
+
+
+def text_cosine(student: Student, path: Path, texts: Sequence[str]) -> float:
+    """Mean cosine of the text graph at ``path`` to the PyTorch module over ``texts``; below ``LEAST_COSINE`` it misses the
+    gate.
+
+    Raises:
+        BundleError: the graph cannot run.
+    """
+    encoder = TextEncoder(OnnxEngine(path), Tokenizer.load(student.tokenizer))
+    return float((encoder.encode(texts) * _text_vectors(student, texts)).sum(axis=1).mean())
+
+
+def _text_vectors(student: Student, texts: Sequence[str]) -> Float32:
+    """Unit vectors of the PyTorch module; float32 [n, d]."""
+    tokenizer = Tokenizer.load(student.tokenizer)
+    with torch.no_grad():
+        rows = [student.text(torch.tensor([tokenizer.encode(text) or [PADDING]])) for text in texts]
+    vectors: Float32 = torch.cat(rows).numpy()
+    return vectors
 
 
 def compare(reference: Ranker, ranker: Ranker, cases: Cases) -> Parity:

@@ -2,17 +2,17 @@
 
 import atexit
 import shutil
-import sqlite3
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
+from pocketrec.checked import was_checked
 from pocketrec.errors import BundleError
 from pocketrec.files import atomic_write, cache_folder, sha256
+from pocketrec.item_table import FILES
 from pocketrec.manifest import FORMAT_VERSION, DataRecord, FileRecord, Manifest
 
 __all__ = [
@@ -22,7 +22,7 @@ __all__ = [
     "DataRecord",
     "FileRecord",
     "Manifest",
-    "check_ids",
+    "Opened",
     "open_bundle",
     "pack",
     "seal",
@@ -36,14 +36,23 @@ class BundleLayout:
     manifest: str = "manifest.json"
     text_encoder: str = "text_encoder.onnx"
     sequence_encoder: str = "sequence_encoder.onnx"
+    full_precision: str = "sequence_encoder_fp32.onnx"
+    scorer: str = "scorer.onnx"
     tokenizer: str = "tokenizer.json"
-    items: str = "items.npz"
+    items: str = "items"
     catalogue: str = "catalogue.sqlite"
     model_card: str = "MODEL_CARD.md"
 
     @property
     def names(self) -> tuple[str, ...]:
-        return tuple(getattr(self, f.name) for f in fields(self))
+        """Of every file; ``items`` is a folder of some."""
+        named = [getattr(self, f.name) for f in fields(self) if f.name != "items"]
+        return (*named, *(f"{self.items}/{name}" for name in FILES))
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """The files that a bundle may lack."""
+        return (self.full_precision,)
 
     @property
     def sealed(self) -> tuple[str, ...]:
@@ -61,13 +70,13 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     Raises:
         BundleError: a file of the layout is missing.
     """
+    files = {}
     for name in LAYOUT.sealed:
-        if not (folder / name).is_file():
-            raise BundleError(f"{folder / name}: cannot seal the bundle: found no such file")
-    files = {
-        name: FileRecord(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name))
-        for name in LAYOUT.sealed
-    }
+        path = folder / name
+        if path.is_file():
+            files[name] = FileRecord(bytes=path.stat().st_size, sha256=sha256(path))
+        elif name not in LAYOUT.optional:
+            raise BundleError(f"{path}: cannot seal the bundle: found no such file")
     sealed = replace(manifest, files=files)
     sealed.write(folder / LAYOUT.manifest)
     return sealed
@@ -79,21 +88,30 @@ def pack(folder: Path, path: Path) -> None:
         atomic_write(path) as temporary,
         zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
     ):
-        for name in LAYOUT.names:
+        for name in (LAYOUT.manifest, *Manifest.read(folder / LAYOUT.manifest).files):
             entry = zipfile.ZipInfo(name, _ZIP_DATE)
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def open_bundle(path: str | Path, *, verify: bool = True) -> tuple[Path, Manifest]:
-    """Find a bundle's folder and read its manifest.
+class Opened(NamedTuple):
+    """A bundle's folder and manifest, and whether its contents have still to be looked at."""
+
+    folder: Path
+    manifest: Manifest
+    is_new: bool
+
+
+def open_bundle(path: str | Path, *, verify: bool | None = None) -> Opened:
+    """Find a bundle's folder and read its manifest; every file must be there in its size.
 
     A .zip is unpacked once into the user's cache, under its own checksum; where the cache cannot be written, into a
     temporary folder that goes when the process ends.
 
     Args:
         path: the bundle's folder or .zip.
-        verify: whether to compare every file's checksum; sizes are compared always.
+        verify: whether to compare every file's checksum. None does unless that was done before, on this machine, with
+            files of the same sizes and times.
 
     Raises:
         BundleError: the bundle is missing, of another format, incomplete or altered.
@@ -101,7 +119,7 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> tuple[Path, Manifes
     path = Path(path)
     try:
         if path.is_dir():
-            return path, _check(path, verify)
+            return _check(path, verify)
         if not path.is_file():
             raise BundleError(f"{path}: expected a bundle, a folder or a .zip, found no such file")
         if not zipfile.is_zipfile(path):
@@ -113,43 +131,22 @@ def open_bundle(path: str | Path, *, verify: bool = True) -> tuple[Path, Manifes
         raise BundleError(f"{path}: expected a readable bundle, found: {error}") from error
 
 
-def check_ids(folder: Path, item_ids: Sequence[str]) -> None:
-    """Compare the item table's ids with the catalogue's.
-
-    Raises:
-        BundleError: an id stands in one only, or the catalogue is no such database.
-    """
-    path = folder / LAYOUT.catalogue
-    try:
-        connection = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-        try:
-            catalogue = {row[0] for row in connection.execute("SELECT item_id FROM items")}
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise BundleError(
-            f"{path}: expected a catalogue with a table 'items', found: {error}"
-        ) from error
-    for only, there, absent in (
-        (set(item_ids) - catalogue, LAYOUT.items, LAYOUT.catalogue),
-        (catalogue - set(item_ids), LAYOUT.catalogue, LAYOUT.items),
-    ):
-        if only:
-            raise BundleError(
-                f"{folder}: expected the same ids in {LAYOUT.items} and {LAYOUT.catalogue}, found "
-                f"{min(only)!r} in {there} but not in {absent} ({len(only)} such ids); build the bundle again"
-            )
-
-
-def _check(folder: Path, verify: bool) -> Manifest:
+def _check(folder: Path, verify: bool | None) -> Opened:
     manifest = Manifest.read(folder / LAYOUT.manifest)
+    if unknown := sorted(set(manifest.files) - set(LAYOUT.sealed)):
+        raise BundleError(
+            f"{folder / LAYOUT.manifest}: field 'files': expected only {', '.join(LAYOUT.sealed)}, "
+            f"found {unknown[0]!r}"
+        )
     for name in LAYOUT.sealed:
-        path = folder / name
         record = manifest.files.get(name)
+        if record is None and name in LAYOUT.optional:
+            continue
         if record is None:
             raise BundleError(
                 f"{folder / LAYOUT.manifest}: field 'files': expected an entry for {name}, found none"
             )
+        path = folder / name
         if not path.is_file():
             raise BundleError(
                 f"{path}: expected {record.bytes} bytes, found no such file; copy the bundle again"
@@ -159,14 +156,19 @@ def _check(folder: Path, verify: bool) -> Manifest:
             raise BundleError(
                 f"{path}: expected {record.bytes} bytes, found {size}; copy the bundle again"
             )
-        if verify and (found := sha256(path)) != record.sha256:
-            raise BundleError(
-                f"{path}: expected sha256 {record.sha256}, found {found}; the file was altered: copy the bundle again"
-            )
-    return manifest
+    if verify is None:
+        verify = not was_checked(folder, (LAYOUT.manifest, *manifest.files))
+    if verify:
+        for name, record in manifest.files.items():
+            if (found := sha256(folder / name)) != record.sha256:
+                raise BundleError(
+                    f"{folder / name}: expected sha256 {record.sha256}, found {found}; "
+                    "the file was altered: copy the bundle again"
+                )
+    return Opened(folder, manifest, verify)
 
 
-def _open_zip(path: Path, verify: bool) -> tuple[Path, Manifest]:
+def _open_zip(path: Path, verify: bool | None) -> Opened:
     name = sha256(path)
     try:
         cache = cache_folder() / "bundles"
@@ -174,7 +176,7 @@ def _open_zip(path: Path, verify: bool) -> tuple[Path, Manifest]:
         folder = cache / name
         if folder.is_dir():
             try:
-                return folder, _check(folder, verify)
+                return _check(folder, verify)
             except BundleError:
                 shutil.rmtree(
                     folder
@@ -187,7 +189,7 @@ def _open_zip(path: Path, verify: bool) -> tuple[Path, Manifest]:
         folder = Path(tempfile.mkdtemp(prefix="pocketrec-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         _unpack(path, folder)
-    return folder, _check(folder, verify)
+    return _check(folder, verify)
 
 
 def _unpack_into_cache(path: Path, folder: Path) -> None:
@@ -212,6 +214,7 @@ def _unpack(path: Path, folder: Path) -> None:
                     raise BundleError(
                         f"{path}: expected only {', '.join(LAYOUT.names)}, found {entry.filename!r}"
                     )
+                (folder / entry.filename).parent.mkdir(exist_ok=True)
                 with archive.open(entry) as source, (folder / entry.filename).open("wb") as target:
                     shutil.copyfileobj(source, target)
     # zipfile: BadZipFile for checksums, EOFError for truncated entries, RuntimeError for encrypted ones,

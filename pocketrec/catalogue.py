@@ -1,11 +1,12 @@
 """Titles and text of a bundle's items in one SQLite file, with a search for use while typing."""
 
+import copy
 import re
 import sqlite3
 import threading
 import unicodedata
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -120,9 +121,13 @@ class Catalogue:
         connection.create_function("title_tier", 2, title_tier, deterministic=True)
         connection.create_function("holds", 2, _holds, deterministic=True)
         self._items(f"SELECT {_COLUMNS} FROM items LIMIT 1")
-        self._length = int(self._rows("SELECT count(*) FROM items")[0][0])
+        # The highest position and not a count, which would read the whole of a large catalogue.
+        (highest,) = self._rows("SELECT max(position) FROM items")[0]
+        self._length = 0 if highest is None else highest + 1
         indexed = self._rows("SELECT 1 FROM sqlite_master WHERE name = 'items_fts'")
         self._finds_words = bool(indexed) and _has_fts5(connection)
+        self._added: dict[str, Item] = {}
+        self._whole: Catalogue | None = None
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
@@ -145,7 +150,14 @@ class Catalogue:
         self._close()
 
     def __len__(self) -> int:
-        return self._length
+        return self._length + len(self._added)
+
+    def extended(self, items: Iterable[Item]) -> Self:
+        """This catalogue with further items after its own, in memory alone; their ids must be new."""
+        more = copy.copy(self)
+        more._whole = self  # the file is closed when nothing refers to it any more
+        more._added = self._added | {item.item_id: item for item in items}
+        return more
 
     def get(self, item_id: str) -> Item | None:
         """The item with this id, None where there is none."""
@@ -153,13 +165,41 @@ class Catalogue:
 
     def get_many(self, ids: Sequence[str]) -> list[Item]:
         """The items with these ids, in their order; ids of no item are left out."""
-        found: dict[str, Item] = {}
-        for start in range(0, len(ids), _ID_BATCH):
-            batch = [_without_surrogates(item_id) for item_id in ids[start : start + _ID_BATCH]]
-            marks = ", ".join("?" * len(batch))
-            sql = f"SELECT {_COLUMNS} FROM items WHERE item_id IN ({marks})"
-            found |= {item.item_id: item for item in self._items(sql, *batch)}
+        rows = self._found(_COLUMNS, "item_id", list(map(_without_surrogates, ids)))
+        found = {item.item_id: item for item in (_item(self._path, row) for row in rows)}
+        found |= self._added
         return [found[item_id] for item_id in ids if item_id in found]
+
+    def ids(self) -> list[str]:
+        """Every id, in the catalogue's order."""
+        rows = self._rows("SELECT item_id FROM items ORDER BY position")
+        return [*(row[0] for row in rows), *self._added]
+
+    def positions(self, ids: Sequence[str]) -> dict[str, int]:
+        """Where the known ones of ``ids`` stand in the catalogue's order."""
+        known = list(map(_without_surrogates, ids))
+        found = dict(self._found("item_id, position", "item_id", known))
+        if self._added:
+            places = dict(zip(self._added, range(self._length, len(self)), strict=True))
+            found |= {item_id: places[item_id] for item_id in known if item_id in places}
+        return found
+
+    def ids_at(self, positions: Sequence[int]) -> dict[int, str]:
+        """The ids that stand at ``positions``."""
+        found = dict(self._found("position, item_id", "position", positions))
+        if self._added:
+            added = list(self._added)
+            found |= {p: added[p - self._length] for p in positions if p >= self._length}
+        return found
+
+    def check(self) -> None:
+        """Raises BundleError where the file is damaged, or positions are not 0, 1, 2, ..."""
+        (answer,) = self._rows("PRAGMA integrity_check(1)")[0]
+        if answer != "ok":
+            raise BundleError(_damage(self._path, answer))
+        (count,) = self._rows("SELECT count(*) FROM items WHERE position >= 0")[0]
+        if count != self._length:
+            raise BundleError(_damage(self._path, f"{count} items at {self._length} positions"))
 
     def search(self, query: str, limit: int = 20) -> list[Item]:
         """The items whose title, creator and categories have words that begin as those of ``query`` do, best first.
@@ -186,16 +226,32 @@ class Catalogue:
             # FTS5 refuses a word that it takes for two: its edition of Unicode is another.
             with suppress(_StatementError):
                 found = self._items(_WORD_SEARCH, words=match, query=folded, limit=limit)
-        if found and (len(found) >= limit or len(folded) < _SCANNED):
+        if not found or (len(found) < limit and len(folded) >= _SCANNED):
+            listed = {item.item_id for item in found}
+            anywhere = self._items(_PART_SEARCH, query=folded, limit=limit)
+            found += [item for item in anywhere if item.item_id not in listed]
+        return self._with_added(found, folded)[:limit]
+
+    def _with_added(self, found: list[Item], query: str) -> list[Item]:
+        """``found``, best first, and the added items that hold ``query``, each before what answers it less well."""
+        held = [item for item in self._added.values() if _holds(" ".join(_read(item)), query)]
+        if not held:
             return found
-        listed = {item.item_id for item in found}
-        anywhere = self._items(_PART_SEARCH, query=folded, limit=limit)
-        return (found + [item for item in anywhere if item.item_id not in listed])[:limit]
+        return sorted([*found, *held], key=lambda item: title_tier(item.title, query))
 
     def _items(self, sql: str, *values: str, **named: str | int) -> list[Item]:
         return [_item(self._path, row) for row in self._rows(sql, *values, **named)]
 
-    def _rows(self, sql: str, *values: str, **named: str | int) -> list[Any]:
+    def _found(
+        self, columns: str, key: str, values: Sequence[str] | Sequence[int]
+    ) -> Iterator[Any]:
+        """The rows whose ``key`` is one of ``values``."""
+        for start in range(0, len(values), _ID_BATCH):
+            batch = values[start : start + _ID_BATCH]
+            marks = ", ".join("?" * len(batch))
+            yield from self._rows(f"SELECT {columns} FROM items WHERE {key} IN ({marks})", *batch)
+
+    def _rows(self, sql: str, *values: str | int, **named: str | int) -> list[Any]:
         try:
             with self._lock:
                 return self._connection.execute(sql, named or values).fetchall()
@@ -250,6 +306,10 @@ def title_tier(title: str, query: str) -> int:
     if title[end : end + 1].isalnum():
         return _HOLDS_BEGINNING
     return _BEGINS if at in starts else _HOLDS_WORDS
+
+
+def _read(item: Item) -> tuple[str, ...]:
+    return item.title, item.creator, item.categories, item.description
 
 
 def _holds(text: str, query: str) -> bool:

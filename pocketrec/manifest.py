@@ -1,5 +1,6 @@
 """manifest.json: what a bundle holds, where it comes from, how good it was, and the checksum of every file."""
 
+import hashlib
 import json
 import math
 from dataclasses import asdict, dataclass, field, fields
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pocketrec.errors import BundleError
-from pocketrec.files import write_json
+from pocketrec.files import atomic_write, json_text
 from pocketrec.ranker import RankerSettings
 
 FORMAT_VERSION = 1
@@ -65,23 +66,29 @@ class Manifest:
     format_version: int = FORMAT_VERSION
 
     def write(self, path: Path) -> None:
-        write_json(path, asdict(self))
+        """Write the manifest with a checksum over every other byte of the file."""
+        text = json_text({"checksum": _BLANK, **asdict(self)})
+        with atomic_write(path) as temporary:
+            temporary.write_bytes(text.replace(_BLANK, _checksum(text), 1).encode())
 
     @classmethod
     def read(cls, path: Path) -> "Manifest":
         """Read and check a manifest, the format version before anything else.
 
         Raises:
-            BundleError: the file is absent, not JSON, of another format, or a field is missing, unknown or of
-                another type than expected.
+            BundleError: the file is absent, not JSON, of another format, altered, or a field is missing, unknown or
+                of another type than expected.
         """
-        top = _Fields(path, _read_object(path))
+        text, raw = _read_object(path)
+        top = _Fields(path, raw)
         version = top.integer("format_version")
         if version != FORMAT_VERSION:
             advice = "upgrade pocketrec" if version > FORMAT_VERSION else "build the bundle again"
             raise BundleError(
                 f"{path}: bundle format {version}, this version reads {FORMAT_VERSION}: {advice}"
             )
+        _check_sum(path, text, top.text("checksum"))
+        top = _Fields(path, {name: value for name, value in raw.items() if name != "checksum"})
         top.known(cls)
         data = top.object("data").known(DataRecord)
         ranker = top.object("ranker").known(RankerSettings)
@@ -99,6 +106,7 @@ class Manifest:
                 neighbour_weight=ranker.number("neighbour_weight"),
                 decay=ranker.number("decay", least=0.0),
                 popularity_weight=ranker.number("popularity_weight"),
+                cold_support=ranker.number("cold_support", least=0.0),
             ),
             ledger=tuple(top.objects("ledger")),
             versions={
@@ -115,16 +123,33 @@ def _file_record(entry: "_Fields") -> FileRecord:
     return FileRecord(bytes=entry.integer("bytes", least=0), sha256=entry.text("sha256"))
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+_BLANK = "0" * 64
+"""Stands in the place of the checksum while it is computed."""
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _check_sum(path: Path, text: str, found: str) -> None:
+    expected = _checksum(text.replace(found, _BLANK, 1))
+    if found != expected:
+        raise BundleError(
+            f"{path}: field 'checksum': expected {expected}, found {found}; the file was altered: copy the bundle again"
+        )
+
+
+def _read_object(path: Path) -> tuple[str, dict[str, Any]]:
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes().decode()
+        raw = json.loads(text)
     except FileNotFoundError as error:
         raise BundleError(f"{path}: expected a bundle's manifest, found no such file") from error
     except (OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8 or not JSON
         raise BundleError(f"{path}: expected a JSON object, found: {error}") from error
     if not isinstance(raw, dict):
         raise BundleError(f"{path}: expected a JSON object, found {_describe(raw)}")
-    return raw
+    return text, raw
 
 
 class _Fields:

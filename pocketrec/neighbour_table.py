@@ -63,6 +63,59 @@ class NeighbourTable:
         return np.bincount(self.targets, weights=positive, minlength=self.items).astype(np.float32)
 
 
+@dataclass(frozen=True)
+class NeighbourIndex:
+    """The same entries, those of a history item side by side: what scoring reads. Its arrays may be mapped from a file.
+
+    Attributes:
+        starts: int [N + 1]; history item i has the entries ``starts[i]`` to ``starts[i + 1]``.
+        targets: int [E], the scored item of each entry.
+        weights: int8 or float32 [E].
+        scales: float32 [N]; an entry stands for ``weights[e] * scales[targets[e]]``. None stands for ones.
+    """
+
+    starts: npt.NDArray[np.integer]
+    targets: npt.NDArray[np.integer]
+    weights: npt.NDArray[np.int8] | Float32
+    scales: Float32 | None = None
+
+    @classmethod
+    def of(cls, table: NeighbourTable) -> Self:
+        counts = np.bincount(table.sources, minlength=table.items)
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        # Half-size integers: this is most of what a process holds.
+        return cls(starts, table.targets.astype(np.int32), table.weights)
+
+    def counts(self, items: Int64) -> Int64:
+        """How many entries each of ``items`` int64 [n] has, none beyond the last; int64 [n]."""
+        inside = np.minimum(items, len(self.starts) - 2)
+        counts = self.starts[inside + 1] - self.starts[inside]
+        return np.where(inside == items, counts, 0).astype(np.int64)
+
+    def entries(self, items: Int64) -> tuple[npt.NDArray[np.integer], Float32]:
+        """Targets int [E] and weights float32 [E] of the entries of ``items`` int64 [n], one item after the other."""
+        items = items[items < len(self.starts) - 1]
+        starts, ends = self.starts[items].tolist(), self.starts[items + 1].tolist()
+        slices = [slice(0), *map(slice, starts, ends)]
+        targets = np.concatenate([self.targets[one] for one in slices])
+        weights = np.concatenate([self.weights[one] for one in slices])
+        if self.scales is not None:
+            weights = weights * self.scales[targets]
+        return targets, weights.astype(np.float32, copy=False)
+
+    def around(self, item: int, items: int) -> Float32:
+        """Weights between ``item`` and each of ``items``, both directions added; float32 [items]."""
+        found = np.zeros(items, dtype=np.float32)
+        targets, weights = self.entries(np.array([item]))
+        found[targets] = weights
+        spoken_for = np.flatnonzero(self.targets == item)
+        sources = np.searchsorted(self.starts, spoken_for, side="right") - 1
+        if len(spoken_for):
+            scale = 1 if self.scales is None else self.scales[item]
+            found[sources] += self.weights[spoken_for] * scale
+        return found
+
+
 def _largest(matrix: Float32, entries: int) -> Int64:
     """Flat indices, ascending, of about ``entries`` largest absolute values; never more, zeros never."""
     flat = matrix.ravel()

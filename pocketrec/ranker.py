@@ -11,15 +11,18 @@ weight where little is known of anybody's taste.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from pocketrec.encoders import SequenceEncoder
-from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.item_vectors import FloatVectors, ItemVectors, JoinedVectors
+from pocketrec.neighbour_table import NeighbourIndex
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
 POPULARITY_POWER = 0.75
@@ -29,9 +32,13 @@ NEIGHBOURS = 20
 NEGLIGIBLE = 1e-3
 """Of a newer item's say: an eighth of the smallest step that an int8 weight can take."""
 TOP_BLOCK = 64
-# OpenBLAS spreads a matrix-vector product over threads from 9,216 values on. On a busy device waiting for those threads
-# takes a hundred times as long as the product (12 ms against 0.05 ms), so it is handed over in smaller blocks.
-BLOCK_VALUES = 8192
+NOBODY: Int64 = np.empty(0, dtype=np.int64)
+DISLIKE_WEIGHT = 0.5
+"""Chosen on held-out ratings of movielens-small, see docs/benchmarks.md."""
+TWO_STEP = 200_000
+"""Items from which on the best are looked for among scores with a coarse user vector, and then scored as they are."""
+CANDIDATES = 8
+"""Items an asked-for one that the second step scores."""
 IMPUTED_AT_ONCE = 64
 
 
@@ -45,6 +52,7 @@ class RankerSettings:
         neighbour_weight: weight of the table's z-scores.
         decay: what an item's table entry is multiplied with for every newer item in the history; 1 = no decay.
         popularity_weight: weight of the z-scores of what everybody chooses.
+        cold_support: what the imputed table weights of a new item add up to, see `impute`.
     """
 
     max_length: int
@@ -52,56 +60,71 @@ class RankerSettings:
     neighbour_weight: float
     decay: float
     popularity_weight: float
+    cold_support: float
 
 
 class Ranker:
     """Scores every item of a catalogue for a history of item indices.
 
     Args:
-        vectors: float32 [N, d] item vectors.
+        vectors: N item vectors.
         encoder: turns history vectors into a user vector.
-        table: which history items speak for which items, N items.
+        tables: which history items speak for which items; what they say is added.
         popularity: float32 [N] interaction counts.
         settings: how the scorers are added.
     """
 
     def __init__(
         self,
-        vectors: Float32,
+        vectors: ItemVectors,
         encoder: SequenceEncoder,
-        table: NeighbourTable,
+        tables: Sequence[NeighbourIndex],
         popularity: Float32,
         settings: RankerSettings,
     ) -> None:
-        self._prior = popularity_scores(popularity)
-        self._prior *= np.float32(settings.popularity_weight)
-        self._blocks = _in_blocks(vectors)
-        self.vectors: Float32 = self._blocks.reshape(-1, vectors.shape[1])[: len(vectors)]
+        self.popularity = popularity
+        self._prior = None
+        if settings.popularity_weight:
+            self._prior = popularity_scores(popularity) * np.float32(settings.popularity_weight)
+        self.vectors = vectors
         self.settings = settings
         self._encoder = encoder
+        self._tables = tables
         # Beyond this age an item's entries count less than their rounding does.
         self._reach = len(vectors) if settings.decay >= 1 else _reach(settings.decay)
-        # The entries of a history item lie together. Half-size integers: this is most of what a process holds.
-        self._targets = table.targets.astype(np.int32)
-        self._sources = table.sources.astype(np.int32)
-        self._weights = table.weights
-        self._counts = np.bincount(table.sources, minlength=len(vectors))
-        self._starts = np.cumsum(self._counts) - self._counts
 
     def __len__(self) -> int:
         return len(self.vectors)
 
-    def scores(self, history: Int64) -> Float32:
+    def extended(self, vectors: Float32, table: NeighbourIndex) -> "Ranker":
+        """This ranker with cold items after its own.
+
+        Args:
+            vectors: float32 [M, d] their unit vectors.
+            table: what speaks for them, see `impute`; targets are of the joined catalogue.
+        """
+        return Ranker(
+            JoinedVectors(self.vectors, FloatVectors(vectors)),
+            self._encoder,
+            [*self._tables, table],
+            np.concatenate([self.popularity, np.zeros(len(vectors), dtype=np.float32)]),
+            self.settings,
+        )
+
+    def scores(self, history: Int64, disliked: Int64 = NOBODY) -> Float32:
         """Fused scores for item indices, oldest first, each at most once; float32 [N].
 
         An empty history is scored as the encoder's answer to no items.
 
+        Args:
+            disliked: indices of items that lower what is near them: with v the mean vector of these less that of the
+                history, ``DISLIKE_WEIGHT`` times z(vectors @ v) is taken away (Rocchio 1971, "Relevance feedback in
+                information retrieval").
+
         Raises:
             BundleError: the encoder fails.
         """
-        window = history[max(len(history) - self.settings.max_length, 0) :]
-        user = self._encoder.encode(self.vectors[window][None])[0]
-        scores = self._products(user / 2)
+        scores = self.vectors.products(self._half_user(history))
         scores -= scores.max()
         np.exp(scores, out=scores)
         standardize(scores, self.settings.sequence_weight)
@@ -109,9 +132,74 @@ class Ranker:
         if evidence is not None:
             standardize(evidence, self.settings.neighbour_weight)
             scores += evidence
-        if self.settings.popularity_weight:
+        if self._prior is not None:
             scores += self._prior
+        if len(disliked):
+            scores -= self._nearness(history, disliked)
         return scores
+
+    def default_scores(self, disliked: Int64 = NOBODY) -> Float32:
+        """What ranks without a history: interaction counts, or their z-scores less what is near ``disliked``; float32 [N]."""
+        if not len(disliked):
+            return np.array(self.popularity)
+        scores: Float32 = popularity_scores(self.popularity)
+        return scores - self._nearness(NOBODY, disliked)
+
+    def _nearness(self, history: Int64, disliked: Int64) -> Float32:
+        """How much nearer each item is to what is disliked than to the history, weighted; float32 [N]."""
+        away = self.vectors.rows(disliked).mean(axis=0)
+        if len(history):
+            away -= self.vectors.rows(history).mean(axis=0)
+        nearness = self.vectors.products(away)
+        standardize(nearness, DISLIKE_WEIGHT)
+        return nearness
+
+    def best(
+        self, history: Int64, k: int, excluded: Int64, disliked: Int64 = NOBODY
+    ) -> tuple[Int64, Float32]:
+        """The ``k`` best items without ``excluded``, best first, and their scores; int64 and float32, at most [k].
+
+        Those of `scores`; from ``TWO_STEP`` items on they are looked for among several times as many that are best with
+        a coarse user vector.
+        """
+        if len(self) < TWO_STEP or len(disliked):
+            scores = self.scores(history, disliked)
+            best = top_k(scores, k, excluded)
+            return best, scores[best]
+        return self._best_in_two_steps(history, k, excluded)
+
+    def _best_in_two_steps(self, history: Int64, k: int, excluded: Int64) -> tuple[Int64, Float32]:
+        user = self._half_user(history)
+        scores = self.vectors.products(user, digits=1)
+        highest = scores.max()
+        scores -= highest
+        np.exp(scores, out=scores)
+        sums = np.array([scores.sum(), scores @ scores], dtype=np.float64)
+        slope, _ = _line(sums, len(self), self.settings.sequence_weight)
+        scores *= slope
+        spoken_for, evidence = self._sparse_evidence(history)
+        evidence_sums = np.array([evidence.sum(), evidence @ evidence], dtype=np.float64)
+        steepness, offset = _line(evidence_sums, len(self), self.settings.neighbour_weight)
+        evidence *= steepness
+        scores[spoken_for] += evidence
+        if self._prior is not None:
+            scores += self._prior
+        likely = np.sort(top_k(scores, CANDIDATES * k, excluded))
+        rest = np.zeros(len(likely), dtype=np.float32)
+        if len(spoken_for):
+            places = np.searchsorted(spoken_for, likely).clip(max=len(spoken_for) - 1)
+            rest[:] = np.where(spoken_for[places] == likely, evidence[places], 0)
+        if self._prior is not None:
+            rest += self._prior[likely]
+        sequence = np.exp(self.vectors.rows(likely) @ user - highest)
+        if slope:
+            # Mean and spread hang on the highest scores: these are known better now.
+            coarse = (scores[likely] - rest) / slope
+            sums += (sequence - coarse).sum(), sequence @ sequence - coarse @ coarse
+        slope, shift = _line(sums, len(self), self.settings.sequence_weight)
+        exact = (slope * sequence + rest + (shift + offset)).astype(np.float32)
+        order = np.argsort(-exact, kind="stable")[:k]
+        return likely[order], exact[order]
 
     def without_each(self, history: Int64, targets: Int64) -> Float32:
         """Fused scores of ``targets`` when each history item in turn was never there; float32 [n, T].
@@ -129,42 +217,54 @@ class Ranker:
         The mean of z(cosine) and z(table weight, both directions added), or the cosine alone where the table has no
         entry for the item.
         """
-        cosines = self._products(self.vectors[item])
-        speaks_for = slice(self._starts[item], self._starts[item] + self._counts[item])
-        spoken_for = np.flatnonzero(self._targets == item)
+        cosines = self.vectors.products(self.vectors.rows(np.array([item]))[0])
         table = np.zeros(len(self), dtype=np.float32)
-        table[self._targets[speaks_for]] = self._weights[speaks_for]
-        table[self._sources[spoken_for]] += self._weights[spoken_for]
+        for one in self._tables:
+            table += one.around(item, len(self))
         if not table.any():
             return cosines
         standardize(cosines, 0.5)
         standardize(table, 0.5)
         return cosines + table
 
-    def _products(self, vector: Float32) -> Float32:
-        """``vectors @ vector``, float32 [N], in the calling thread alone."""
-        products: Float32 = np.matmul(self._blocks, vector).reshape(-1)
-        return products[: len(self)]
-
     def evidence(self, history: Int64) -> Float32 | None:
         """The table's decayed weights summed per target, up to a factor, float32 [N]; None where there is no entry."""
-        spoken = np.flatnonzero(self._counts[history])
+        found = self._entries(history)
+        if found is None:
+            return None
+        targets, weights = found
+        return np.bincount(targets, weights=weights, minlength=len(self)).astype(np.float32)
+
+    def _sparse_evidence(self, history: Int64) -> tuple[Int64, Float32]:
+        """The same as targets int64 [T], rising, and their sums float32 [T]."""
+        found = self._entries(history)
+        if found is None:
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+        targets, place = np.unique(found[0], return_inverse=True)
+        sums = np.bincount(place, weights=found[1]).astype(np.float32)
+        return targets.astype(np.int64), sums
+
+    def _entries(self, history: Int64) -> tuple[npt.NDArray[np.integer], Float64] | None:
+        """Target and decayed weight of each entry that the history speaks through."""
+        counts = [table.counts(history) for table in self._tables]
+        spoken = np.flatnonzero(sum(counts))
         if len(spoken) == 0:
             return None
         # Ages count from the newest item that has an entry: the scale is lost in z, and nothing underflows.
         end = int(spoken[-1]) + 1
-        history = history[max(end - self._reach, 0) : end]
-        starts, counts = self._starts[history], self._counts[history]
-        entries = [
-            slice(start, start + count)
-            for start, count in zip(starts.tolist(), counts.tolist(), strict=True)
-        ]
-        ages = np.arange(len(history) - 1, -1, -1)
-        weights = np.concatenate([self._weights[entry] for entry in entries])
-        weights = weights * (self.settings.decay**ages).repeat(counts)
-        targets = np.concatenate([self._targets[entry] for entry in entries])
-        evidence = np.bincount(targets, weights=weights, minlength=len(self))
-        return evidence.astype(np.float32)
+        reached = slice(max(end - self._reach, 0), end)
+        shares = self.settings.decay ** np.arange(end - reached.start - 1, -1, -1)
+        targets, weights = [], []
+        for table, count in zip(self._tables, counts, strict=True):
+            target, weight = table.entries(history[reached])
+            targets.append(target)
+            weights.append(weight * shares.repeat(count[reached]))
+        return np.concatenate(targets), np.concatenate(weights)
+
+    def _half_user(self, history: Int64) -> Float32:
+        window = history[max(len(history) - self.settings.max_length, 0) :]
+        half: Float32 = self._encoder.encode(self.vectors.rows(window)[None])[0] / 2
+        return half
 
 
 def top_k(scores: Float32, k: int, excluded: Int64) -> Int64:
@@ -195,12 +295,12 @@ def impute(
     """Table entries for items that nobody has chosen yet, from their content.
 
     A new item is spoken for by its ``k`` nearest known items, in proportion to cosine ** 4 (cosines below 0 count as
-    0), and its weights add up to what speaks for a known item on average.
+    0), and its weights add up to ``support``: about what speaks for a known item.
 
     Args:
         vectors: float32 [M, d] unit vectors of the new items.
         known_vectors: float32 [N, d] unit vectors of the known items.
-        support: mean of the summed positive weights of known items with interactions.
+        support: what the weights of a new item add up to.
         k: entries an item.
 
     Returns:
@@ -208,24 +308,27 @@ def impute(
         float32 [E].
     """
     sources, targets, weights = [], [], []
-    nobody = np.empty(0, dtype=np.int64)
     for start in range(0, len(vectors), IMPUTED_AT_ONCE):
         cosines = vectors[start : start + IMPUTED_AT_ONCE] @ known_vectors.T
         for row, values in enumerate(cosines, start):
-            nearest = top_k(values, k, nobody)
-            nearest = nearest[values[nearest] > 0]
-            if len(nearest) == 0:
-                continue
-            shares = (values[nearest] / values[nearest[0]]) ** 4
+            nearest, shares = imputed(values, support, k)
             sources.append(nearest)
             targets.append(np.full(len(nearest), row))
-            weights.append(shares * (support / shares.sum()))
+            weights.append(shares)
     none = np.empty(0, dtype=np.int64)
     return (
         np.concatenate([none, *sources]),
         np.concatenate([none, *targets]),
         np.concatenate([none, *weights]).astype(np.float32),
     )
+
+
+def imputed(cosines: Float32, support: float, k: int = NEIGHBOURS) -> tuple[Int64, Float32]:
+    """What `impute` gives one new item with ``cosines`` float32 [N] to the known items: those and their weights."""
+    nearest = top_k(cosines, k, np.empty(0, dtype=np.int64))
+    nearest = nearest[cosines[nearest] > 0]
+    shares = (cosines[nearest] / cosines[nearest[:1]]) ** 4
+    return nearest, shares * (support / shares.sum()) if len(nearest) else shares
 
 
 def popularity_scores(popularity: Float32) -> Float32:
@@ -253,10 +356,9 @@ def _reach(decay: float) -> int:
     return max(1, math.ceil(math.log(NEGLIGIBLE) / math.log(decay))) if decay > 0 else 1
 
 
-def _in_blocks(vectors: Float32) -> Float32:
-    """float32 [N, d] as [blocks, rows, d], filled up with zeros."""
-    count, dimensions = vectors.shape
-    rows = max(BLOCK_VALUES // dimensions, 1)
-    blocks = np.zeros((-(-count // rows), rows, dimensions), dtype=np.float32)
-    blocks.reshape(-1, dimensions)[:count] = vectors
-    return blocks
+def _line(sums: Float64, count: int, weight: float) -> tuple[float, float]:
+    """Slope and shift of weight * (x - mean) / std, of ``count`` values with these sums of themselves and their squares."""
+    mean, square = (sums / count).tolist()
+    spread = math.sqrt(max(square - mean * mean, 0.0))
+    slope = weight / spread if spread > 1e-6 * abs(mean) else 0.0
+    return slope, -slope * mean

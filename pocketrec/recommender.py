@@ -1,8 +1,9 @@
 """Recommendations from a bundle, offline: numpy, one inference engine and SQLite."""
 
+import copy
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,16 +12,18 @@ from typing import NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from pocketrec.bundle import LAYOUT, check_ids, open_bundle, pack, seal
+from pocketrec.bundle import LAYOUT, Opened, open_bundle, pack, seal
 from pocketrec.catalogue import Catalogue, Item
-from pocketrec.encoders import SequenceEncoder, TextEncoder
-from pocketrec.engine import OnnxEngine
+from pocketrec.checked import remember
+from pocketrec.encoders import TextEncoder
+from pocketrec.engine import Backend, engine_loader
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.files import atomic_folder
-from pocketrec.ids import IdMap
-from pocketrec.item_table import ItemTable
-from pocketrec.manifest import Manifest
-from pocketrec.ranker import Ranker, top_k
+from pocketrec.ids import LazyIdMap
+from pocketrec.item_table import ItemTable, table_ranker
+from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
+from pocketrec.precision import Precision, choose_precision
+from pocketrec.ranker import Ranker, imputed, top_k
 from pocketrec.rules import BoundRules, Rules
 from pocketrec.tokenizer import Tokenizer
 
@@ -64,6 +67,49 @@ class Reason:
     drop: float
 
 
+@dataclass(frozen=True)
+class _Added:
+    """Items that are not the bundle's own.
+
+    Attributes:
+        vectors: float32 [M, d].
+        sources: of each what speaks for it, int64, and how much.
+        weights: float32 arrays as long.
+    """
+
+    items: tuple[Item, ...]
+    vectors: Float32
+    sources: tuple[Int64, ...]
+    weights: tuple[Float32, ...]
+
+    @classmethod
+    def of(
+        cls,
+        items: Sequence[Item],
+        vectors: Float32,
+        speaking_for: Callable[[Float32], tuple[Int64, Float32]],
+    ) -> Self:
+        sources, weights = zip(*map(speaking_for, vectors), strict=True)
+        return cls(tuple(items), vectors, sources, weights)
+
+    def joined(self, more: "_Added") -> "_Added":
+        return _Added(
+            self.items + more.items,
+            np.concatenate([self.vectors, more.vectors]),
+            self.sources + more.sources,
+            self.weights + more.weights,
+        )
+
+    def extend(self, ranker: Ranker) -> Ranker:
+        counts = [len(found) for found in self.sources]
+        targets = np.repeat(np.arange(len(ranker), len(ranker) + len(self.items)), counts)
+        size = len(ranker) + len(self.items)
+        table = NeighbourTable.from_entries(
+            size, np.concatenate(self.sources), targets, np.concatenate(self.weights)
+        )
+        return ranker.extended(self.vectors, NeighbourIndex.of(table))
+
+
 class Recommender:
     """An opened bundle. Its methods only read and may be called from several threads.
 
@@ -71,49 +117,76 @@ class Recommender:
         manifest: what the bundle says of itself.
         catalogue: titles and text of the items.
         ids: order of the items in every score array.
+        precision: of the sequence encoder that runs, "int8" or "fp32".
     """
 
-    def __init__(self, folder: Path, manifest: Manifest) -> None:
-        self.manifest = manifest
-        self._folder = folder
-        self._table = ItemTable.read(folder / LAYOUT.items)
-        check_ids(folder, self._table.item_ids)
-        self.ids = IdMap(self._table.item_ids)
-        self.catalogue = Catalogue.open(folder / LAYOUT.catalogue)
-        encoder = SequenceEncoder(OnnxEngine(folder / LAYOUT.sequence_encoder))
-        vectors = self._table.unit_vectors()
-        encoder.encode(
-            vectors[None, :1]
-        )  # a graph of another width fails here, not at the first user
-        self._ranker = Ranker(
-            vectors, encoder, self._table.neighbours(), self._table.popularity, manifest.ranker
+    def __init__(
+        self, opened: Opened, precision: Precision | None = None, backend: Backend | None = None
+    ) -> None:
+        self.manifest = opened.manifest
+        self._folder = opened.folder
+        self._load = engine_loader(backend)
+        self._table = ItemTable.read(self._folder / LAYOUT.items)
+        self.catalogue = Catalogue.open(self._folder / LAYOUT.catalogue)
+        if len(self.catalogue) != len(self._table):
+            raise BundleError(
+                f"{self._folder / LAYOUT.catalogue}: expected {len(self._table)} items as in {LAYOUT.items}, "
+                f"found {len(self.catalogue)}; build the bundle again"
+            )
+        self.ids = LazyIdMap(self.catalogue)
+        self._shipped = self._ranker = table_ranker(
+            self._table,
+            self._load(self._sequence_encoder(precision, backend)),
+            self._load(self._folder / LAYOUT.scorer),
+            self.manifest.ranker,
         )
+        self._added: _Added | None = None
+        if opened.is_new:
+            self._table.check(self._folder / LAYOUT.items)
+            self.catalogue.check()
+            # A graph of another width fails here, not at the first user.
+            self._ranker.scores(np.zeros(1, dtype=np.int64))
+            remember(self._folder, (LAYOUT.manifest, *self.manifest.files))
 
     @classmethod
-    def open(cls, path: str | Path, *, verify: bool = True) -> Self:
+    def open(
+        cls,
+        path: str | Path,
+        *,
+        verify: bool | None = None,
+        precision: Precision | None = None,
+        backend: Backend | None = None,
+    ) -> Self:
         """Open a bundle folder or .zip.
 
         Args:
             path: the bundle.
-            verify: whether to compare the checksum of every file first.
+            verify: whether to compare the checksum of every file, and to look at every value, first. None does unless
+                that was done before, on this machine, with files of the same sizes and times.
+            precision: of the sequence encoder, where the bundle has both. None takes the faster one; the first opening
+                on a machine times them.
+            backend: what runs the graphs. None takes onnxruntime where it is installed, else numpy.
 
         Raises:
+            UsageError: the bundle has no sequence encoder of this precision, or there is no such backend.
             BundleError: the bundle is missing, altered, truncated, inconsistent or of another format.
         """
-        return cls(*open_bundle(path, verify=verify))
+        return cls(open_bundle(path, verify=verify), precision, backend)
 
     @property
     def dimensions(self) -> int:
         """Length d of an item vector."""
-        return int(self._table.vectors.shape[1])
+        return self._table.dimensions
 
-    def scores(self, history: Sequence[str]) -> Float32:
+    def scores(self, history: Sequence[str], disliked: Sequence[str] = ()) -> Float32:
         """The scores that `recommend` ranks by without rules, in the order of ``ids.ids``; float32 [N].
 
         Fused scores (see `pocketrec.ranker`), or popularity where no item of the history is known.
         """
-        known = self._known(history)
-        return self._ranker.scores(known) if len(known) else self._table.popularity.copy()
+        known, against = self._known(history), self.ids.indices(disliked)
+        if len(known):
+            return self._ranker.scores(known, against)
+        return self._ranker.default_scores(against)
 
     def bind(self, rules: Rules) -> BoundRules:
         """Rules looked up in this catalogue once, for any number of calls of `recommend`.
@@ -128,6 +201,7 @@ class Recommender:
         history: Sequence[str],
         k: int = 10,
         *,
+        disliked: Sequence[str] = (),
         exclude: Iterable[str] = (),
         rules: BoundRules | None = None,
     ) -> Recommendations:
@@ -135,8 +209,9 @@ class Recommender:
 
         Args:
             history: item ids, oldest first. Of an id that stands twice the last place counts; unknown ids are
-                skipped and reported. Without a known id the answer is the popularity list.
+                skipped and reported. Without a known id the answer is the popularity list, less what is disliked.
             k: how many, at least 1.
+            disliked: ids that lower what is near them and are never returned; they need not be in the history.
             exclude: further ids that must not be returned; history items never are.
             rules: what `bind` returned. The scores of the list are then those after boosts.
 
@@ -144,16 +219,23 @@ class Recommender:
             UsageError: ``k`` is below 1, or the rules are bound to another catalogue.
         """
         _check_k(k)
-        known = self._known(history)
-        scores = self._ranker.scores(known) if len(known) else self._table.popularity
-        out = np.concatenate((known, self.ids.indices(exclude)))
-        if rules is None:
-            best = top_k(scores, k, out)
-        else:
-            scores = rules.apply(scores)
+        disliked = list(dict.fromkeys(disliked))
+        if disliked:
+            history = [item for item in history if item not in disliked]
+        known, against = self._known(history), self.ids.indices(disliked)
+        out = np.concatenate((known, against, self.ids.indices(exclude)))
+        if rules is not None:
+            scores = rules.apply(self.scores(history, disliked))
             best = rules.take(scores, k, out)
+            found = scores[best]
+        elif len(known):
+            best, found = self._ranker.best(known, k, out, against)
+        else:
+            scores = self._ranker.default_scores(against)
+            best = top_k(scores, k, out)
+            found = scores[best]
         return Recommendations(
-            self._recommendations(best, scores),
+            self._recommendations(best, found),
             is_default=len(known) == 0,
             unknown=tuple(i for i in history if i not in self.ids)
             if len(known) < len(history)
@@ -172,7 +254,8 @@ class Recommender:
         _check_k(k)
         item = self._index(item_id)
         scores = self._ranker.similarities(item)
-        return Recommendations(self._recommendations(top_k(scores, k, np.array([item])), scores))
+        best = top_k(scores, k, np.array([item]))
+        return Recommendations(self._recommendations(best, scores[best]))
 
     def explain(self, history: Sequence[str], item_id: str, k: int = 3) -> list[Reason]:
         """Which history items speak for an item, measured and not guessed.
@@ -197,7 +280,7 @@ class Recommender:
         targets = np.array([self._index(item_id) for item_id in item_ids], dtype=np.int64)
         known = self._known(history)
         drops = self._ranker.scores(known)[targets] - self._ranker.without_each(known, targets)
-        ids = [self.ids.ids[index] for index in known.tolist()]
+        ids = self.ids.names(known.tolist())
         return [_largest(ids, column, k) for column in drops.T]
 
     def encode(self, texts: Sequence[str]) -> Float32:
@@ -214,11 +297,38 @@ class Recommender:
             )
         return vectors
 
+    def with_items(self, items: Sequence[Item]) -> Self:
+        """A recommender that knows further items by their text alone, in memory; this one stays as it is.
+
+        Their vectors come from the text encoder, their table rows from their nearest items, their popularity is 0.
+        `pocketrec.additions` keeps such items in a file.
+
+        Args:
+            items: each with a new id and a title; none gives this recommender.
+
+        Raises:
+            UsageError: an id is in the catalogue or stands twice, or a title is empty.
+        """
+        self._check_new(items)
+        if not items:
+            return self
+        new = _Added.of(items, self.encode([item.text for item in items]), self._speaking_for)
+        more = copy.copy(self)
+        more._added = self._added.joined(new) if self._added else new
+        more._ranker = more._added.extend(self._shipped)
+        more.catalogue = self.catalogue.extended(items)
+        more.ids = LazyIdMap(more.catalogue)
+        return more
+
+    def _speaking_for(self, vector: Float32) -> tuple[Int64, Float32]:
+        """The shipped items that are nearest to a new one, and their weights."""
+        cosines = self._shipped.vectors.products(vector)
+        return imputed(cosines, self.manifest.ranker.cold_support)
+
     def add_items(self, items: Sequence[Item], out: str | Path) -> None:
         """Write a new bundle with further items, known by their text alone.
 
-        Their vectors come from the text encoder, their table rows from their nearest items, their popularity is 0.
-        The rows of the present items stay as they are, byte for byte.
+        As `with_items`, for good: the rows of the present items stay as they are, byte for byte.
 
         Args:
             items: at least one, each with a new id and a title.
@@ -228,10 +338,16 @@ class Recommender:
             UsageError: an id is in the catalogue or stands twice, a title is empty, or ``out`` exists.
         """
         out = Path(out)
-        self._check_new(items, out)
-        table = self._table.extended(
-            [item.item_id for item in items], self.encode([item.text for item in items])
-        )
+        if out.exists():
+            raise UsageError(
+                f"{out}: expected a path for a new bundle, found something there; choose another"
+            )
+        if not items:
+            raise UsageError("add_items: expected at least one item, found none")
+        self._check_new(items)
+        items = [*(self._added.items if self._added else ()), *items]
+        vectors = self.encode([item.text for item in items])
+        table = self._table.extended(vectors, self.manifest.ranker.cold_support)
         if out.suffix == ".zip":
             with tempfile.TemporaryDirectory(prefix="pocketrec-") as temporary:
                 self._write_extended(Path(temporary), table, items)
@@ -240,11 +356,33 @@ class Recommender:
             with atomic_folder(out) as folder:
                 self._write_extended(folder, table, items)
 
+    def _sequence_encoder(self, asked: Precision | None, backend: Backend | None) -> Path:
+        files = self.manifest.files
+        names: dict[Precision, str] = {"int8": LAYOUT.sequence_encoder}
+        if LAYOUT.full_precision in files:
+            names["fp32"] = LAYOUT.full_precision
+        graphs = {kind: self._folder / name for kind, name in names.items()}
+        if asked is None:
+            checksums = "-".join(files[name].sha256[:32] for name in names.values())
+            asked = choose_precision(
+                graphs,
+                f"{backend or 'default'}-{checksums}",
+                self.dimensions,
+                self.manifest.ranker.max_length,
+                self._load,
+            )
+        if asked not in graphs:
+            raise UsageError(
+                f"precision {asked!r}: expected {' or '.join(graphs)}, as {self._folder} holds"
+            )
+        self.precision = asked
+        return graphs[asked]
+
     @cached_property
     def _text_encoder(self) -> TextEncoder:
         # Recommending needs no text: the larger graph is loaded by the first call that does.
         tokenizer = Tokenizer.load(self._folder / LAYOUT.tokenizer)
-        return TextEncoder(OnnxEngine(self._folder / LAYOUT.text_encoder), tokenizer)
+        return TextEncoder(self._load(self._folder / LAYOUT.text_encoder), tokenizer)
 
     def _known(self, history: Sequence[str]) -> Int64:
         """Indices of the known history items, oldest first, each at its last place."""
@@ -258,16 +396,10 @@ class Recommender:
         return index
 
     def _recommendations(self, indices: Int64, scores: Float32) -> tuple[Recommendation, ...]:
-        pairs = zip(indices.tolist(), scores[indices].tolist(), strict=True)
-        return tuple(Recommendation(self.ids.ids[index], score) for index, score in pairs)
+        pairs = zip(self.ids.names(indices.tolist()), scores.tolist(), strict=True)
+        return tuple(Recommendation(item_id, score) for item_id, score in pairs)
 
-    def _check_new(self, items: Sequence[Item], out: Path) -> None:
-        if out.exists():
-            raise UsageError(
-                f"{out}: expected a path for a new bundle, found something there; choose another"
-            )
-        if not items:
-            raise UsageError("add_items: expected at least one item, found none")
+    def _check_new(self, items: Sequence[Item]) -> None:
         seen: set[str] = set()
         for item in items:
             if not item.item_id:
@@ -281,15 +413,11 @@ class Recommender:
             seen.add(item.item_id)
 
     def _write_extended(self, folder: Path, table: ItemTable, items: Sequence[Item]) -> None:
-        for name in (
-            LAYOUT.text_encoder,
-            LAYOUT.sequence_encoder,
-            LAYOUT.tokenizer,
-            LAYOUT.model_card,
-        ):
-            shutil.copyfile(self._folder / name, folder / name)
+        for name in self.manifest.files:
+            if name != LAYOUT.catalogue and not name.startswith(f"{LAYOUT.items}/"):
+                shutil.copyfile(self._folder / name, folder / name)
         table.write(folder / LAYOUT.items)
-        present = self.catalogue.get_many(self.ids.ids)
+        present = self.catalogue.get_many(self.ids.ids[: len(self._table)])
         Catalogue.write(folder / LAYOUT.catalogue, [*present, *items])
         seal(folder, replace(self.manifest, files={}))
 

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from pocketrec import data, splits
 from pocketrec.errors import RunError, UsageError
@@ -31,7 +31,10 @@ BUDGET = {
 }
 """Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
 LEAST_SHARE = 0.02
-RECIPE_TABLES = ("teacher", "student")
+RECIPE_TABLES = ("teacher", "student", "export")
+
+
+Recipe = TypeVar("Recipe")
 
 
 class Report(Protocol):
@@ -152,6 +155,22 @@ class Run:
     def table(self, name: str) -> dict[str, Any]:
         """One table of the recipe, empty when the recipe does not name it."""
         return dict(self.settings.recipe.get(name, {}))
+
+    def recipe(self, table: str, kind: type[Recipe]) -> Recipe:
+        """One table of the recipe as the stage's settings, a pydantic model.
+
+        Raises:
+            UsageError: it has an unknown key or an impossible value.
+        """
+        try:
+            return kind(**self.table(table))
+        except ValueError as error:
+            # pydantic's ValidationError, which the core does without.
+            found = error.errors()[0]  # type: ignore[attr-defined]
+            named = ".".join(map(str, found["loc"]))
+            raise UsageError(
+                f"recipe, table [{table}]: {named}: {found['msg']}, found {found['input']!r}"
+            ) from error
 
     def share(self, step: str) -> float | None:
         """Seconds that a step of ``BUDGET`` may take of what is left, None without a time budget."""

@@ -1,8 +1,13 @@
 """A BERT-style WordPiece tokenizer in pure Python, for devices that cannot install a compiled one.
 
 It reads the ``tokenizer.json`` of the Hugging Face ``tokenizers`` library and gives that library's
-ids, token for token (checked against 0.22.2 over every character of Unicode). WordPiece: Wu et al.
-(2016), arXiv:1609.08144; the normalization: Devlin et al. (2019), arXiv:1810.04805.
+ids, token for token (checked against 0.22.2 over every character of Unicode), but for words that the
+vocabulary cannot spell. The library takes each for the one unknown token, and a text in a script that
+the vocabulary has never met for a row of them. Here such a word falls into its characters, and each
+that has no piece of its own into one of the vocabulary's buckets, so that texts stay apart.
+
+WordPiece: Wu et al. (2016), arXiv:1609.08144; the normalization: Devlin et al. (2019),
+arXiv:1810.04805; buckets: Weinberger et al. (2009), arXiv:0902.2206.
 """
 
 import json
@@ -12,6 +17,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,11 +27,20 @@ PADDING_ID = 0
 UNKNOWN_ID = 1
 
 _CACHED_WORDS = 2**14
+
+
+def bucket(number: int) -> str:
+    """The piece that stands for every character without a piece whose code point falls into bucket ``number``."""
+    return f"[BUCKET{number}]"
+
+
 _SLICE = 2**10
 
 
 class Tokenizer:
-    """Cuts text into the ids of a WordPiece vocabulary; 0 is padding, 1 an unknown word.
+    """Cuts text into the ids of a WordPiece vocabulary; 0 is padding.
+
+    1 is a word that cannot be spelt, by a vocabulary without buckets.
 
     One instance may be used from several threads.
     """
@@ -38,6 +53,8 @@ class Tokenizer:
         self._longest_piece = max(map(len, self._vocabulary))
         self._longest_word: int = model["max_input_chars_per_word"]
         self._prefix: str = model["continuing_subword_prefix"]
+        named = takewhile(self._vocabulary.__contains__, map(bucket, count()))
+        self._buckets = [self._vocabulary[piece] for piece in named]
         self._special = {token["content"]: token["id"] for token in description["added_tokens"]}
         longest_first = map(re.escape, sorted(self._special, key=len, reverse=True))
         # Without special tokens, a pattern that never matches.
@@ -81,9 +98,9 @@ class Tokenizer:
         return ids[:max_tokens]
 
     def _pieces(self, word: str) -> tuple[int, ...]:
-        """Longest match first; the whole word is unknown where a rest of it matches nothing."""
+        """Longest match first; where a rest of the word matches nothing it is taken apart."""
         if len(word) > self._longest_word:
-            return (UNKNOWN_ID,)
+            return self._characters_of(word[: self._longest_word])
         ids: list[int] = []
         start, prefix = 0, ""
         while start < len(word):
@@ -92,9 +109,23 @@ class Tokenizer:
                 if piece is not None:
                     break
             else:
-                return (UNKNOWN_ID,)
+                return self._characters_of(word)
             ids.append(piece)
             start, prefix = end, self._prefix
+        return tuple(ids)
+
+    def _characters_of(self, word: str) -> tuple[int, ...]:
+        if not self._buckets:
+            return (UNKNOWN_ID,)
+        ids = []
+        for place, character in enumerate(word):
+            first, second = ("", self._prefix) if place == 0 else (self._prefix, "")
+            known = self._vocabulary.get(first + character)
+            if known is None:
+                known = self._vocabulary.get(second + character)
+            ids.append(
+                self._buckets[ord(character) % len(self._buckets)] if known is None else known
+            )
         return tuple(ids)
 
 

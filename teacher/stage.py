@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from pydantic import ValidationError
 
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
-from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
@@ -55,10 +53,7 @@ def run(run: Run, report: Report) -> None:
         UsageError: the recipe has an unknown key or an impossible value.
         DataError: the data cannot be read or has no user to evaluate.
     """
-    try:
-        recipe = TeacherRecipe(**run.table("teacher"))
-    except ValidationError as error:
-        raise UsageError(f"recipe, table [teacher]: {_first(error)}") from error
+    recipe = run.recipe("teacher", TeacherRecipe)
     settings = recipe.model_dump(mode="json")
     # A wrong folder is told before the texts are read.
     base = open_base(recipe)
@@ -100,11 +95,6 @@ def run(run: Run, report: Report) -> None:
         lambda folder: _refit(run, recipe, base, facts, folder, report),
         report,
     )
-
-
-def _first(error: ValidationError) -> str:
-    found = error.errors()[0]
-    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}, found {found['input']!r}"
 
 
 def _choose_reading(readings: Readings, cases: Cases, seed: int) -> Verdict:

@@ -142,6 +142,24 @@ def test_histories_to_a_file(capsys, tiny_bundle, lines, tmp_path):
     assert answers[0]["scores"] == [one.score for one in expected]
 
 
+def test_dislikes_of_one_history_and_of_many(capsys, tiny_bundle, lines):
+    called = call(capsys, "recommend", tiny_bundle, "--history", "m01", "--disliked", "m06,m02")
+    assert called.code == 0
+    one = call(
+        capsys, "recommend", tiny_bundle, "--history", "m01", "--disliked", '["m06"]', "--json"
+    ).json["items"]
+    source = lines({"user_id": 1, "history": ["m01"], "disliked": ["m06"]})
+    many = call(capsys, "recommend", tiny_bundle, "--histories", source).json
+    assert many["items"] == [row["item_id"] for row in one]
+    plain = call(capsys, "recommend", tiny_bundle, "--history", "m01", "--json").json["items"]
+    assert many["items"] != [row["item_id"] for row in plain]
+    assert "m06" not in many["items"]
+    said = call(
+        capsys, "recommend", tiny_bundle, "--histories", source, "--disliked", "m06"
+    ).failed(2)
+    assert '"disliked" stands in each line' in said
+
+
 def test_histories_from_stdin_to_stdout(capsys, tiny_bundle, stdin):
     stdin('{"user_id": "a", "history": ["m01"]}\n\n{"user_id": "b", "history": ["m02"]}')
     called = call(capsys, "recommend", tiny_bundle, "--histories", "-", "-k", 1, "--out", "-")
@@ -183,11 +201,11 @@ def test_add_items(capsys, tiny_bundle, lines, tmp_path):
 
 def test_verify(capsys, tiny_bundle, tiny_bundle_zip):
     for bundle in (tiny_bundle, tiny_bundle_zip):
-        assert "whole and unaltered, 6 files" in call(capsys, "verify", bundle).out
+        assert "whole and unaltered, 15 files" in call(capsys, "verify", bundle).out
         assert call(capsys, "verify", bundle, "--json").json == {
             "bundle": str(bundle),
             "ok": True,
-            "files": 6,
+            "files": 15,
         }
 
 

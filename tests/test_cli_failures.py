@@ -101,7 +101,7 @@ def test_a_file_where_a_folder_should_be(capsys, tiny_bundle, tmp_path):
 
 
 def test_an_interruption(capsys, monkeypatch):
-    def interrupt(path):
+    def interrupt(path, verify):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Recommender, "open", interrupt)
@@ -118,7 +118,7 @@ def test_an_interruption(capsys, monkeypatch):
     ],
 )
 def test_an_extra_that_is_not_installed(capsys, monkeypatch, module, said):
-    def missing(path):
+    def missing(path, verify):
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
 
     monkeypatch.setattr(Recommender, "open", missing)
@@ -126,7 +126,7 @@ def test_an_extra_that_is_not_installed(capsys, monkeypatch, module, said):
 
 
 def test_a_bug_keeps_its_traceback(capsys, monkeypatch):
-    def bug(path):
+    def bug(path, verify):
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Recommender, "open", bug)

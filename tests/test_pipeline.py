@@ -1,6 +1,9 @@
 """The whole path on a small data set: ratings and texts to a bundle that recommends, and the same run again."""
 
+import os
 import shutil
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -165,7 +168,8 @@ def test_the_second_run_reuses_everything_and_trains_nothing(
     built: Built, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = built.run.folder / "bundle"
-    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in bundle.iterdir()}
+    files = [path for path in bundle.rglob("*") if path.is_file()]
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
     ledger = read_json(built.run.folder / "ledger.json")
     for stage, names in (
         (teacher.stage, ("read_texts", "train", "fit", "Tuner")),
@@ -177,7 +181,7 @@ def test_the_second_run_reuses_everything_and_trains_nothing(
     report = build(Run.open(built.run.folder, built.data, recipe=built.recipe))
     assert [line.split(".")[0] for line in report.lines] == [f"{n}: reused" for n in ARTEFACTS]
     assert report.tasks == []
-    assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in bundle.iterdir()}
+    assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
     assert read_json(built.run.folder / "ledger.json") == ledger
 
 
@@ -240,6 +244,33 @@ def test_without_order_and_without_time_there_is_still_a_bundle(
     assert [row["stage"] for row in Ledger.load(run.folder).rows] == list(STAGES)
     assert Ledger.load(run.folder).protocol == "leave-one-out (random, no order known)"
     assert len(Recommender.open(run.folder / "bundle").recommend(["b003"], k=10)) == 10
+
+
+def test_another_process_builds_the_same_bundle_to_the_last_byte(
+    built: Built, tmp_path: Path
+) -> None:
+    made = []
+    for number in range(2):
+        out = tmp_path / str(number)
+        environment = os.environ | {
+            "SOURCE_DATE_EPOCH": "1767225600",
+            "PYTHONHASHSEED": str(number),
+            "POCKETREC_CACHE": str(tmp_path / f"cache{number}"),
+            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+        }
+        command = [sys.executable, "-m", "pocketrec.cli", "build", "--data", str(built.data)]
+        subprocess.run(
+            [*command, "--out", str(out), "--recipe", str(built.recipe)],
+            check=True,
+            env=environment,
+            capture_output=True,
+        )
+        files = (path for path in (out / "bundle").rglob("*") if path.is_file())
+        made.append({p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(files)})
+    assert made[0].keys() == made[1].keys()
+    for name, content in made[0].items():
+        assert made[1][name] == content, name
+    assert b'"created": "2026-01-01"' in made[0]["bundle/manifest.json"]
 
 
 def test_nothing_that_is_measured_has_seen_a_test_item(built: Built, tmp_path: Path) -> None:

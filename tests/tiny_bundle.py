@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from export.scorer import write_scorer
 from pocketrec.bundle import LAYOUT, DataRecord, Manifest, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.encoders import TextEncoder
@@ -28,7 +29,12 @@ DIMENSIONS = 8
 DECAY = 0.8
 TEMPERATURE = 10.0
 SETTINGS = RankerSettings(
-    max_length=20, sequence_weight=0.7, neighbour_weight=1.0, decay=0.9, popularity_weight=0.2
+    max_length=20,
+    sequence_weight=0.7,
+    neighbour_weight=1.0,
+    decay=0.9,
+    popularity_weight=0.2,
+    cold_support=1.0,
 )
 COLD = 4
 """How many items at the end of the catalogue nobody has chosen."""
@@ -67,14 +73,14 @@ def build_tiny_bundle(folder: Path, items: Sequence[Item] | None = None, seed: i
     vocabulary = write_tokenizer(folder / LAYOUT.tokenizer, [item.text for item in items])
     tokenizer = Tokenizer.load(folder / LAYOUT.tokenizer)
     write_text_encoder(folder / LAYOUT.text_encoder, word_vectors(vocabulary, rng))
-    write_sequence_encoder(folder / LAYOUT.sequence_encoder, DIMENSIONS)
+    for name in (LAYOUT.sequence_encoder, LAYOUT.full_precision):
+        write_sequence_encoder(folder / name, DIMENSIONS)
+    write_scorer(folder / LAYOUT.scorer)
     encoder = TextEncoder(OnnxEngine(folder / LAYOUT.text_encoder), tokenizer)
     vectors = encoder.encode([item.text for item in items])
     popularity = np.arange(len(items), 0, -1).astype(np.float32)
     popularity[-COLD:] = 0
-    table = ItemTable.quantized(
-        [item.item_id for item in items], vectors, like_minded(vectors, rng), popularity
-    )
+    table = ItemTable.quantized(vectors, like_minded(vectors, rng), popularity)
     return write_bundle(folder, table, items)
 
 

@@ -168,7 +168,7 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
 
     recipe = StudentRecipe(dimensions=16, layers=1, tokens=12)
     texts = [" ".join(text) for text in tiny_texts()[:items]]
-    vocabulary = train_tokenizer(texts, 200, folder / "tokenizer.json").get_vocab_size()
+    vocabulary = len(train_tokenizer(texts, 200, folder / "tokenizer.json"))
     torch.manual_seed(0)
     text, sequence = TextEncoder(vocabulary, 16), SequenceEncoder(9, recipe)
     with torch.no_grad():
@@ -193,7 +193,12 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
         table,
         popularity,
         RankerSettings(
-            9, sequence_weight=0.6, neighbour_weight=0.4, decay=0.8, popularity_weight=0.1
+            9,
+            sequence_weight=0.6,
+            neighbour_weight=0.4,
+            decay=0.8,
+            popularity_weight=0.1,
+            cold_support=0.5,
         ),
         folder / "tokenizer.json",
     )

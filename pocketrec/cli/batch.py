@@ -49,7 +49,8 @@ def recommend_file(
                     f'{where}: expected {{"user_id": ..., "history": [ids]}}, found {_short(row)}'
                 )
             history = as_ids(row["history"], where, DataError)
-            found = recommender.recommend(history, k, rules=rules)
+            disliked = as_ids(row.get("disliked", []), where, DataError)
+            found = recommender.recommend(history, k, disliked=disliked, rules=rules)
             answer = {
                 "user_id": row["user_id"],
                 "items": [one.item_id for one in found],

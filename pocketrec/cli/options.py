@@ -26,7 +26,7 @@ Count = Annotated[int, typer.Option("-k", metavar="K", help="How many items.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 
 
-def parse_history(text: str) -> list[str]:
+def parse_history(text: str, option: str = "--history") -> list[str]:
     """``a,b`` or ``["a", "b"]`` as ids.
 
     Raises:
@@ -38,9 +38,9 @@ def parse_history(text: str) -> list[str]:
         ids = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"--history: expected a JSON list of ids, found {text[:80]!r}: {error}"
+            f"{option}: expected a JSON list of ids, found {text[:80]!r}: {error}"
         ) from error
-    return as_ids(ids, "--history", UsageError)
+    return as_ids(ids, option, UsageError)
 
 
 def as_ids(value: object, where: str, error: type[Exception]) -> list[str]:

@@ -20,10 +20,15 @@ ItemId = Annotated[str, typer.Argument(metavar="ITEM", help="An item id.")]
 def recommend(
     bundle: Bundle,
     history: History = None,
+    disliked: Annotated[
+        str | None,
+        typer.Option(metavar="ID,ID", help="Items that lower what is near them."),
+    ] = None,
     histories: Annotated[
         Path | None,
         typer.Option(
-            metavar="IN.jsonl", help='Many at once: lines of {"user_id", "history"}; - is stdin.'
+            metavar="IN.jsonl",
+            help='Many at once: lines of {"user_id", "history"}, "disliked" where told; - is stdin.',
         ),
     ] = None,
     out: Annotated[
@@ -44,6 +49,10 @@ def recommend(
         raise UsageError("recommend: expected --history ID,ID or --histories IN.jsonl, one of them")
     if history is not None and out is not None:
         raise UsageError("recommend: --out goes with --histories; redirect stdout instead")
+    if histories is not None and disliked is not None:
+        raise UsageError(
+            'recommend: with --histories "disliked" stands in each line; leave --disliked out'
+        )
     if histories is not None and json:
         raise UsageError("recommend: --histories writes JSON lines already; leave --json out")
 
@@ -58,7 +67,8 @@ def recommend(
         recommend_file(recommender, histories, out, k, bound)
         return
     ids = parse_history(history or "")
-    found = recommender.recommend(ids, k, rules=bound)
+    against = parse_history(disliked or "", "--disliked")
+    found = recommender.recommend(ids, k, disliked=against, rules=bound)
     if json:
         print_json(
             {
@@ -86,9 +96,9 @@ def print_recommendations(
         print("No known item in the history: the default list, what most people chose")
         made = table("id", "title", "chosen by", right=["chosen by"])
         # Not the list's scores: a rule's boost is no further person.
-        chosen_by = dict(zip(recommender.ids.ids, recommender.scores([]).tolist(), strict=True))
+        chosen_by = recommender.scores([])
         for row in _rows(recommender, found):
-            count = f"{chosen_by[row['item_id']]:,.0f}"
+            count = f"{chosen_by[recommender.ids.index_of(row['item_id'])]:,.0f}"
             made.add_row(cell(row["item_id"]), cell(row["title"]), count)
     else:
         made = table("id", "title", "score", "because of", right=["score"])
@@ -192,8 +202,8 @@ def verify(bundle: Bundle, json: Json = False) -> None:
     from pocketrec.cli.output import print_json, size
     from pocketrec.recommender import Recommender
 
-    recommender = Recommender.open(bundle)
-    recommender.recommend(recommender.ids.ids[:1], k=1)
+    recommender = Recommender.open(bundle, verify=True)
+    recommender.recommend(recommender.ids.names([0]), k=1)
     recommender.encode(["a title"])
     if json:
         print_json({"bundle": str(bundle), "ok": True, "files": len(recommender.manifest.files)})

@@ -136,6 +136,6 @@ def test_an_unfinished_run_is_refused(run, data, tmp_path):
 def test_the_tables_of_a_terminal(run, data, tmp_path, capsys):
     bench.main(data, run.folder, tmp_path / "out", effort=QUICK)
     out = capsys.readouterr().out
-    for text in (*accuracy.SYSTEMS, "encode a text", "items.npz", "ranked among the whole"):
+    for text in (*accuracy.SYSTEMS, "encode a text", "items", "ranked among the whole"):
         assert text in out
     assert Recommender.open(run.folder / "bundle")  # untouched

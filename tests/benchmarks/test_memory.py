@@ -30,6 +30,8 @@ def test_a_process_that_fails_says_why(tmp_path):
 
 def test_sizes_of_every_file_largest_first(tiny_bundle):
     found = memory.sizes(tiny_bundle)
-    assert set(found) == set(LAYOUT.names)
+    assert set(found) == {path.name for path in tiny_bundle.iterdir()}
     assert list(found.values()) == sorted(found.values(), reverse=True)
-    assert found[LAYOUT.items] == (tiny_bundle / LAYOUT.items).stat().st_size
+    assert found[LAYOUT.scorer] == (tiny_bundle / LAYOUT.scorer).stat().st_size
+    arrays = (tiny_bundle / LAYOUT.items).iterdir()
+    assert found[LAYOUT.items] == sum(path.stat().st_size for path in arrays)

@@ -50,7 +50,7 @@ def result():
             timing("similar", None, 1.0),
         ],
         "start_up": {"empty Python": {"peak_rss": 9e6}, BUNDLE: {"peak_rss": 61.4e6}},
-        "size": {"bundle": {"items.npz": 2000}, "systems": {BUNDLE: 3_210_000}},
+        "size": {"bundle": {"items": 2000}, "systems": {BUNDLE: 3_210_000}},
     }
 
 

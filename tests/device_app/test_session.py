@@ -29,7 +29,7 @@ def test_likes_are_the_history_oldest_first(session: Session, tiny_bundle: Path)
     session.mark("m03", "dislike")
     session.mark("m12", "like")
     picks = session.picks()
-    expected = Recommender.open(tiny_bundle).recommend(["m07", "m12"], PICKS, exclude=["m03"])
+    expected = Recommender.open(tiny_bundle).recommend(["m07", "m12"], PICKS, disliked=["m03"])
     assert not picks.is_default
     assert picks.history == ("m07", "m12")
     assert ids(session) == [pick.item_id for pick in expected]

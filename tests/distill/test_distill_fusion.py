@@ -10,7 +10,13 @@ from tiny_data import random_histories, tiny_student
 
 from distill import fusion as module
 from distill.checkpoint import Student
-from distill.fusion import choose_popularity, choose_settings, choose_table, ranker
+from distill.fusion import (
+    choose_cold_support,
+    choose_popularity,
+    choose_settings,
+    choose_table,
+    ranker,
+)
 from distill.recipe import StudentRecipe
 from distill.train import StudentScorer
 from pocketrec import metrics
@@ -49,7 +55,7 @@ def tried(student: Student, cases: Cases) -> dict[tuple[float, float], float]:
     """NDCG@10 of every setting as the device would reach it."""
     return {
         (decay, weight): device_ndcg(
-            student, RankerSettings(9, weight, round(1 - weight, 1), decay, 0.0), cases
+            student, RankerSettings(9, weight, round(1 - weight, 1), decay, 0.0, 0.0), cases
         )
         for decay in module.DECAYS
         for weight in module.WEIGHTS
@@ -99,7 +105,7 @@ class TestChooseTable:
             vectors: object, encoder: object, table: NeighbourTable, *rest: object
         ) -> tuple[RankerSettings, float]:
             tried.append(len(table))
-            return RankerSettings(9, 0.5, 0.5, len(table), 0.0), ndcg_of[len(table)]
+            return RankerSettings(9, 0.5, 0.5, len(table), 0.0, 0.0), ndcg_of[len(table)]
 
         monkeypatch.setattr(module, "choose_settings", scripted)
         monkeypatch.setattr(module, "choose_popularity", lambda *given: 0.2)
@@ -146,13 +152,65 @@ def test_popularity_gets_a_weight_where_it_helps_and_none_else(student: Student)
     assert choose_popularity(scorer, popularity, nobody[np.array(fresh)]) == 0.0
 
 
+class TestColdSupport:
+    """Items of four kinds, ten each: everybody goes on with another item of the kind."""
+
+    kinds = np.arange(ITEMS) // 10
+    settings = RankerSettings(9, 0.1, 0.9, 1.0, 0.0, 0.0)
+
+    def choose(self, student: Student, says: npt.NDArray[np.int64]) -> float:
+        """The support chosen where the text of an item says that it is of the kind ``says``."""
+        rng = np.random.default_rng(0)
+        same = self.kinds[:, None] == self.kinds
+        np.fill_diagonal(same, False)
+        table = NeighbourTable.from_matrix(same * rng.uniform(0.5, 1, same.shape), ITEMS**2)
+        vectors = (np.eye(4)[self.kinds] @ np.eye(4, 16)).astype(np.float32)
+        from_text = (np.eye(4)[says] @ np.eye(4, 16)).astype(np.float32)
+        pairs = [
+            rng.permutation(np.flatnonzero(self.kinds == k))[:3] for k in rng.integers(4, size=300)
+        ]
+        histories, targets = [p[:2] for p in pairs], np.array([p[2] for p in pairs])
+        return choose_cold_support(
+            vectors,
+            from_text,
+            student.sequence,
+            table,
+            np.ones(ITEMS, dtype=np.float32),
+            self.settings,
+            Cases(np.arange(300), histories, targets),
+            seed=0,
+        )
+
+    def test_new_items_are_spoken_for_where_texts_tell_the_kind(self, student: Student) -> None:
+        # Of nine others with weights of 3/4 on average.
+        assert 0 < self.choose(student, self.kinds) <= 2 * 9 * 0.75 * 1.1
+
+    def test_and_not_where_they_would_push_known_items_away(self, student: Student) -> None:
+        assert self.choose(student, (self.kinds + 1) % 4) == 0.0
+
+    def test_without_an_entry_nothing_speaks(self, student: Student) -> None:
+        nothing = NeighbourTable.from_matrix(np.zeros((ITEMS, ITEMS), np.float32), 1)
+        case = Cases(np.arange(1), [np.array([1])], np.array([2]))
+        chosen = choose_cold_support(
+            student.vectors,
+            student.vectors,
+            student.sequence,
+            nothing,
+            student.popularity,
+            self.settings,
+            case,
+            seed=0,
+        )
+        assert chosen == 0.0
+
+
 def test_the_sequence_part_is_the_softmax_that_training_validated(student: Student) -> None:
     history = np.array([3, 17, 8])
     scorer = StudentScorer(torch.from_numpy(student.vectors), student.sequence, 9)
     logits = scorer.logits([history])[0]
     expected = np.exp((logits - logits.max()) / 2)
     standardize(expected, 1.0)
-    settings = RankerSettings(9, 1.0, 0.0, 1.0, 0.0)
+    settings = RankerSettings(9, 1.0, 0.0, 1.0, 0.0, 0.0)
     found = ranker(
         student.vectors, student.sequence, student.table, student.popularity, settings
     ).scores(history)

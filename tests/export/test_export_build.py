@@ -3,17 +3,20 @@
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from tiny_data import ITEMS, random_histories, tiny_student, write_tiny_data
+from tiny_data import ITEMS, random_histories, tiny_student, tiny_texts, write_tiny_data
 
 from distill.checkpoint import Student
-from distill.student import SequenceEncoder
+from distill.student import SequenceEncoder, TextEncoder
 from export import build as module
 from export.build import Exported, Teacher, export_student, item_table, write_bundle
 from export.graphs import SEQUENCE, TEXT, Graph, export_fp32
+from export.parity import LEAST_COSINE
+from export.recipe import ExportRecipe, Target
 from pocketrec import data
 from pocketrec.bundle import LAYOUT
 from pocketrec.data import Dataset
@@ -21,6 +24,8 @@ from pocketrec.errors import RunError
 from pocketrec.item_table import ItemTable
 from pocketrec.recommender import Recommender
 from pocketrec.splits import Cases
+from pocketrec.text import item_text
+from pocketrec.tokenizer import Tokenizer
 
 TEACHER = Teacher("a tiny Llama", ("films", "books"))
 LEDGER = [
@@ -34,6 +39,7 @@ LEDGER = [
         "mrr": 0.0625,
     }
 ]
+TEXTS = [item_text(title, description, genre) for title, description, genre in tiny_texts()]
 HISTORIES = [
     *random_histories(30, ITEMS, 9),
     np.array([5]),
@@ -61,7 +67,7 @@ def cases() -> Cases:
 
 @pytest.fixture(scope="module")
 def exported(student: Student, cases: Cases, tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return export_student(student, cases, tmp_path_factory.mktemp("export"))
+    return export_student(student, cases, TEXTS, tmp_path_factory.mktemp("export"))
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +106,7 @@ class TestExport:
 
         monkeypatch.setattr(module, "export_fp32", wrong)
         with pytest.raises(RunError, match="sequence_encoder.onnx: expected outputs within"):
-            export_student(student, cases, tmp_path)
+            export_student(student, cases, TEXTS, tmp_path)
 
 
 def another_encoder(student: Student) -> SequenceEncoder:
@@ -121,14 +127,14 @@ def test_where_int8_misses_the_gate_full_precision_ships(
     scrambled.mkdir()
     export_fp32(replace(student, sequence=another_encoder(student)), scrambled)
 
-    def scramble(source: Path, target: Path, graph: Graph) -> None:
+    def scramble(source: Path, target: Path, graph: Graph, processor: str) -> None:
         folder = scrambled if graph is SEQUENCE else source
         shutil.copyfile(folder / graph.file, target / graph.file)
 
     monkeypatch.setattr(module, "quantize_int8", scramble)
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    exported = export_student(student, cases, scratch)
+    exported = export_student(student, cases, TEXTS, scratch)
     assert exported.precision[SEQUENCE.file] == "fp32"
     shipped, full = exported.folder / SEQUENCE.file, scratch / "fp32" / SEQUENCE.file
     assert shipped.read_bytes() == full.read_bytes()
@@ -140,21 +146,54 @@ def test_where_int8_misses_the_gate_full_precision_ships(
     )
 
 
+def test_where_int8_texts_miss_the_gate_full_precision_ships(
+    student: Student, cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def scramble(source: Path, target: Path, graph: Graph, processor: str) -> None:
+        shutil.copyfile(source / graph.file, target / graph.file)
+        if graph is TEXT:
+            wrong = tmp_path / "wrong"
+            wrong.mkdir()
+            text = TextEncoder(student.text.embedding.num_embeddings, 16).eval()
+            export_fp32(replace(student, text=text), wrong)
+            shutil.copyfile(wrong / graph.file, target / graph.file)
+
+    monkeypatch.setattr(module, "quantize_int8", scramble)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    exported = export_student(student, cases, TEXTS, scratch)
+    assert exported.text_cosine < LEAST_COSINE
+    assert exported.precision == {TEXT.file: "fp32", SEQUENCE.file: "int8"}
+    shipped, full = exported.folder / TEXT.file, scratch / "fp32" / TEXT.file
+    assert shipped.read_bytes() == full.read_bytes()
+
+
+@pytest.mark.parametrize("processor", get_args(Target))
+def test_graphs_for_every_processor_pass_the_gate(
+    student: Student, cases: Cases, tmp_path: Path, processor: Target
+) -> None:
+    recipe = ExportRecipe(target=processor)
+    exported = export_student(student, cases, TEXTS, tmp_path, recipe)
+    assert exported.precision == {TEXT.file: "int8", SEQUENCE.file: "int8"}
+    assert exported.parity.passed
+    assert exported.text_cosine > LEAST_COSINE
+
+
 def test_a_table_that_int8_ruins_is_told(
     student: Student, cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ruined(student: Student, item_ids: list[str]) -> ItemTable:
-        return item_table(replace(student, vectors=np.roll(student.vectors, 1, axis=0)), item_ids)
+    def ruined(student: Student) -> ItemTable:
+        return item_table(replace(student, vectors=np.roll(student.vectors, 1, axis=0)))
 
     monkeypatch.setattr(module, "item_table", ruined)
-    assert not export_student(student, cases, tmp_path).parity.passed
+    assert not export_student(student, cases, TEXTS, tmp_path).parity.passed
 
 
 class TestBundle:
     def test_scores_are_those_that_were_measured(
         self, bundle: Path, exported: Exported, dataset: Dataset
     ) -> None:
-        opened = Recommender.open(bundle)
+        opened = Recommender.open(bundle, precision="int8")
         for history in HISTORIES:
             ids = [dataset.ids.ids[item] for item in history]
             np.testing.assert_array_equal(opened.scores(ids), exported.int8.scores(history))
@@ -169,12 +208,10 @@ class TestBundle:
 
     def test_texts_are_encoded_as_the_student_does(self, bundle: Path, student: Student) -> None:
         texts = ["The Cold Witness", "a salted voyage", "", "unheard-of ☃"]
-        from tokenizers import Tokenizer
-
-        tokenizer = Tokenizer.from_file(str(student.tokenizer))
+        tokenizer = Tokenizer.load(student.tokenizer)
         found = Recommender.open(bundle).encode(texts)
         for text, vector in zip(texts, found, strict=True):
-            ids = tokenizer.encode(text).ids or [0]
+            ids = tokenizer.encode(text) or [0]
             with torch.no_grad():
                 expected = student.text(torch.tensor([ids]))[0].numpy()
             assert vector @ expected > 0.97
@@ -212,11 +249,12 @@ class TestBundle:
         assert "test items held out" in card
 
     def test_it_holds_the_files_of_the_layout_alone(self, bundle: Path) -> None:
-        assert sorted(p.name for p in bundle.iterdir()) == sorted(LAYOUT.names)
+        found = (p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file())
+        assert sorted(found) == sorted(LAYOUT.names)
 
 
 def test_the_item_table_stands_for_the_student(student: Student) -> None:
-    table = item_table(student, [str(i) for i in range(ITEMS)])
+    table = item_table(student)
     np.testing.assert_allclose(table.unit_vectors(), student.vectors, atol=0.005)
     np.testing.assert_allclose(table.neighbours().weights, student.table.weights, atol=0.005)
     np.testing.assert_array_equal(table.neighbours().sources, student.table.sources)

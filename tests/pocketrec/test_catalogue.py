@@ -5,11 +5,13 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_bundle import tiny_items
 
 from pocketrec import catalogue as module
 from pocketrec.catalogue import Catalogue, Item, fold, title_tier
@@ -360,3 +362,35 @@ def test_a_real_catalogue_is_small(tmp_path: Path) -> None:
         "Toy Story 3",
     ]
     assert (tmp_path / "catalogue.sqlite").stat().st_size < 4_000_000
+
+
+def test_a_sound_catalogue_passes_its_check(tmp_path):
+    Catalogue.write(tmp_path / "c.sqlite", tiny_items())
+    Catalogue.open(tmp_path / "c.sqlite").check()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "DELETE FROM items WHERE position = 3",
+        "UPDATE items SET position = 90 WHERE position = 3",
+        "UPDATE items SET position = -1 WHERE position = 3",
+    ],
+)
+def test_positions_with_a_gap_are_found(tmp_path, change):
+    path = tmp_path / "c.sqlite"
+    Catalogue.write(path, tiny_items())
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(change)
+    with pytest.raises(BundleError, match=r"c\.sqlite.*items at .* positions"):
+        Catalogue.open(path).check()
+
+
+def test_a_damaged_page_is_found(tmp_path):
+    path = tmp_path / "c.sqlite"
+    Catalogue.write(path, tiny_items())
+    content = bytearray(path.read_bytes())
+    content[2 * 4096 : 2 * 4096 + 16] = b"\xff" * 16  # the head of the third page
+    path.write_bytes(content)
+    with pytest.raises(BundleError, match=r"c\.sqlite: expected a catalogue"):
+        Catalogue.open(path).check()

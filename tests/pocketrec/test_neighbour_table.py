@@ -1,5 +1,3 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,9 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from pocketrec import neighbour_table
-from pocketrec.errors import BundleError
 from pocketrec.item_table import ItemTable
-from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 
 # Few different values, so that ties are common.
 VALUES = st.sampled_from([-3.0, -2.0, -0.5, 0.0, 0.25, 0.5, 1.0, 3.0])
@@ -136,27 +133,29 @@ def test_support_of_an_empty_table():
 
 
 def item_table(table: NeighbourTable) -> ItemTable:
-    ids = [f"i{number}" for number in range(table.items)]
     ones = np.ones(table.items, dtype=np.float32)
-    return ItemTable.quantized(ids, ones[:, None], table, ones)
+    return ItemTable.quantized(ones[:, None], table, ones)
 
 
-def test_gaps_and_levels_by_hand():
+def test_places_and_levels_by_hand():
     matrix = np.array([[0, 1.27, 0], [0, 0, 0], [-2.54, 0.64, 0]], dtype=np.float32)
     stored = item_table(NeighbourTable.from_matrix(matrix, 9))
-    # Positions 1, 6 and 7 of the matrix; scales of the columns 0.02, 0.01 and none.
-    assert stored.gaps.tolist() == [1, 5, 1]
+    # Scales of the columns 0.02, 0.01 and none.
+    assert stored.starts.tolist() == [0, 1, 1, 3]
+    assert stored.targets.tolist() == [1, 0, 1]
     assert stored.weights.tolist() == [127, -127, 64]
     assert stored.weight_scales == pytest.approx([0.02, 0.01, 0])
 
 
 @settings(deadline=None)
 @given(matrices)
-def test_a_table_comes_back_from_its_file(tmp_path_factory, matrix):
-    path = tmp_path_factory.mktemp("table") / "items.npz"
+def test_a_table_comes_back_from_its_files(tmp_path_factory, matrix):
+    folder = tmp_path_factory.mktemp("table") / "items"
     table = NeighbourTable.from_matrix(matrix, matrix.size)
-    item_table(table).write(path)
-    again = ItemTable.read(path).neighbours()
+    item_table(table).write(folder)
+    stored = ItemTable.read(folder)
+    stored.check(folder)
+    again = stored.neighbours()
     check_order(again)
     assert again.items == table.items
     assert again.sources.tolist() == table.sources.tolist()
@@ -165,9 +164,11 @@ def test_a_table_comes_back_from_its_file(tmp_path_factory, matrix):
     assert (np.abs(again.weights - table.weights) <= steps * 0.5001).all()
 
 
-def test_an_empty_table_comes_back_from_its_file(tmp_path):
-    item_table(NeighbourTable.from_matrix(np.zeros((3, 3), np.float32), 9)).write(tmp_path / "x")
-    assert len(ItemTable.read(tmp_path / "x").neighbours()) == 0
+def test_an_empty_table_comes_back_from_its_files(tmp_path):
+    item_table(NeighbourTable.from_matrix(np.zeros((3, 3), np.float32), 9)).write(tmp_path)
+    stored = ItemTable.read(tmp_path)
+    stored.check(tmp_path)
+    assert len(stored.neighbours()) == 0
 
 
 def test_weights_that_are_not_finite_are_refused():
@@ -176,42 +177,43 @@ def test_weights_that_are_not_finite_are_refused():
         item_table(NeighbourTable.from_matrix(matrix, 4))
 
 
-def write_gaps(path: Path, gaps: list[int]) -> None:
-    """A file of three items that is sound but for its gaps."""
-    sound = item_table(NeighbourTable.from_matrix(np.ones((3, 3), np.float32), 9))
-    sound.write(path)
-    with np.load(path) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    arrays["gaps"] = np.array(gaps, dtype=np.int64)
-    arrays["weights"] = np.ones(len(gaps), dtype=np.int8)
-    np.savez(path, **arrays)
+@pytest.mark.parametrize(("items", "kind"), [(1 << 16, np.uint16), ((1 << 16) + 1, np.uint32)])
+def test_places_take_as_few_bytes_as_the_catalogue_allows(items, kind):
+    last = np.array([items - 1])
+    table = NeighbourTable(items, last, last, np.ones(1, dtype=np.float32))
+    stored = item_table(table)
+    assert stored.targets.dtype == kind
+    assert stored.targets.tolist() == last.tolist()
 
 
-@pytest.mark.parametrize("gaps", [[0], [8], [0, 8], [3, 1, 4]])
-def test_gaps_up_to_the_last_place(tmp_path, gaps):
-    path = tmp_path / "items.npz"
-    write_gaps(path, gaps)
-    table = ItemTable.read(path).neighbours()
-    assert (table.sources * 3 + table.targets).tolist() == np.cumsum(gaps).tolist()
+# --- as scoring reads it --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "gaps",
-    [
-        [-1],
-        [-1, 2],
-        [4, -2, 3],
-        [4, 0, 3],
-        [9],
-        [4, 5],
-        [2**63 - 1],
-        [-(2**63)],
-        [2**62] * 4,  # in int64 they add up to 0
-        [1] + [2**62] * 4,
-    ],
-)
-def test_damaged_gaps_are_an_error(tmp_path, gaps):
-    path = tmp_path / "items.npz"
-    write_gaps(path, gaps)
-    with pytest.raises(BundleError, match=r"items\.npz: array 'gaps': expected rising positions"):
-        ItemTable.read(path)
+@pytest.mark.parametrize("form", ["float32", "int8"])
+def test_the_entries_of_history_items_by_hand(form):
+    matrix = np.array([[0, 1.27, -0.63], [0, 0, 0], [-2.54, 0.64, 0]], dtype=np.float32)
+    table = NeighbourTable.from_matrix(matrix, 9)
+    index = NeighbourIndex.of(table) if form == "float32" else item_table(table).index()
+    history = np.array([2, 1, 0])
+    assert index.counts(history).tolist() == [2, 0, 2]
+    targets, weights = index.entries(history)
+    assert targets.tolist() == [0, 1, 1, 2]
+    assert weights.dtype == np.float32
+    assert weights == pytest.approx([-2.54, 0.64, 1.27, -0.63], abs=1e-6)
+    assert index.around(2, 3) == pytest.approx([-2.54 - 0.63, 0.64, 0], abs=1e-6)
+    assert index.around(1, 3) == pytest.approx([1.27, 0, 0.64], abs=1e-6)
+
+
+@settings(deadline=None)
+@given(matrices, st.data())
+def test_the_entries_are_the_rows_of_the_matrix(matrix, data):
+    items = len(matrix)
+    history = np.array(data.draw(st.permutations(range(items))), dtype=np.int64)
+    index = NeighbourIndex.of(NeighbourTable.from_matrix(matrix, matrix.size))
+    targets, weights = index.entries(history)
+    rows = np.zeros((items, items), dtype=np.float32)
+    rows[np.repeat(np.arange(items), index.counts(history)), targets] = weights
+    assert np.array_equal(rows, matrix[history])
+    for item in range(items):
+        both = matrix[item] + matrix[:, item]
+        assert index.around(item, items) == pytest.approx(both, rel=1e-6)

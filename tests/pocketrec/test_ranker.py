@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_data import unit_rows
 
+from export.scorer import write_scorer
+from pocketrec import ranker as module
 from pocketrec.encoders import SequenceEncoder
+from pocketrec.engine import OnnxEngine
 from pocketrec.errors import BundleError
-from pocketrec.neighbour_table import NeighbourTable
+from pocketrec.item_vectors import FloatVectors, Int8Vectors
+from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
+from pocketrec.quantize import quantize_rows
 from pocketrec.ranker import Ranker, RankerSettings, impute, popularity_scores, top_k
 
 NOBODY = np.empty(0, dtype=np.int64)
@@ -37,7 +43,12 @@ def table_of(items, entries):
 
 
 SETTINGS = RankerSettings(
-    max_length=20, sequence_weight=1.0, neighbour_weight=1.0, decay=0.5, popularity_weight=0.0
+    max_length=20,
+    sequence_weight=1.0,
+    neighbour_weight=1.0,
+    decay=0.5,
+    popularity_weight=0.0,
+    cold_support=1.0,
 )
 POPULARITY = np.array([16, 81, 0, 1], dtype=np.float32)
 # exp((logits - max) / 2) of the four items is 1, 1/2, 1/4, 1/4.
@@ -52,7 +63,9 @@ E = np.array([-1 / 4, -9 / 4, 19 / 4, -9 / 4]) / np.sqrt(524 / 64)
 
 def ranker(settings=SETTINGS, vectors=VECTORS, table=TABLE, user=(1.0,)):
     popularity = np.resize(POPULARITY, len(vectors))
-    return Ranker(vectors, SequenceEncoder(FixedUser(user)), table, popularity, settings)
+    encoder = SequenceEncoder(FixedUser(user))
+    index = [NeighbourIndex.of(table)]
+    return Ranker(FloatVectors(vectors), encoder, index, popularity, settings)
 
 
 # 16, 81, 0 and 1 to the power of 3/4 are 8, 27, 0 and 1: without the 0 mean 12, variance (16 + 225 + 121) / 3.
@@ -137,7 +150,9 @@ def test_evidence_from_long_ago_still_ranks():
 def test_the_encoder_sees_the_newest_items_oldest_first():
     engine = FixedUser([1.0])
     short = replace(SETTINGS, max_length=2)
-    Ranker(VECTORS, SequenceEncoder(engine), TABLE, POPULARITY, short).scores(indices(2, 0, 1))
+    vectors, index = FloatVectors(VECTORS), [NeighbourIndex.of(TABLE)]
+    made = Ranker(vectors, SequenceEncoder(engine), index, POPULARITY, short)
+    made.scores(indices(2, 0, 1))
     assert engine.seen[0].shape == (1, 2, 1)
     assert engine.seen[0].ravel().tolist() == VECTORS[[0, 1]].ravel().tolist()
 
@@ -223,7 +238,7 @@ def test_a_catalogue_of_several_blocks_is_scored_whole():
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((2731, 3)).astype(np.float32)
     found = ranker(vectors=vectors, table=table_of(2731, {}), user=(1, 2, 3))
-    assert np.array_equal(found.vectors, vectors)
+    assert np.array_equal(found.vectors.rows(np.arange(2731)), vectors)
     logits = vectors.astype(np.float64) @ [1, 2, 3]
     sequence = np.exp((logits - logits.max()) / 2)
     expected = (sequence - sequence.mean()) / sequence.std()
@@ -278,3 +293,59 @@ def test_top_k_of_a_large_catalogue_is_that_of_a_sort(k, seed, levels):
     allowed = scores.copy()
     allowed[excluded] = -np.inf
     assert top_k(scores, k, excluded).tolist() == np.argsort(-allowed, kind="stable")[:k].tolist()
+
+
+# --- the best of a large catalogue ----------------------------------------------------------------
+
+
+def large(monkeypatch, settings=SETTINGS, items=3000, scorer=None):
+    """A ranker that takes two steps, over int8 vectors where a scorer is given."""
+    monkeypatch.setattr(module, "TWO_STEP", 100)
+    rng = np.random.default_rng(0)
+    vectors = unit_rows((items, 16))
+    entries = {(s, t): rng.random() for s in range(60) for t in rng.integers(items, size=8)}
+    popularity = rng.integers(0, 50, items).astype(np.float32)
+    table = [NeighbourIndex.of(table_of(items, entries))]
+    form = FloatVectors(vectors)
+    if scorer:
+        levels, scales = quantize_rows(vectors)
+        sums = levels.sum(axis=1, dtype=np.float32)
+        form = Int8Vectors(np.ascontiguousarray(levels.T), scales, sums, scorer)
+    encoder = SequenceEncoder(FixedUser(vectors[5] * 12))
+    return Ranker(form, encoder, table, popularity, settings)
+
+
+@pytest.mark.parametrize("popularity_weight", [0.0, 0.4])
+@pytest.mark.parametrize("history", [(), (70,), (70, 3, 9, 80), tuple(range(50))])
+@pytest.mark.parametrize(("sequence", "neighbours"), [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0)])
+def test_two_steps_find_what_one_finds(
+    monkeypatch, popularity_weight, history, sequence, neighbours
+):
+    weights = {"sequence_weight": sequence, "neighbour_weight": neighbours}
+    made = large(monkeypatch, replace(SETTINGS, popularity_weight=popularity_weight, **weights))
+    excluded = indices(*history, 8)
+    scores = made.scores(indices(*history))
+    found, their_scores = made.best(indices(*history), 10, excluded)
+    if scores.std() > 0:
+        assert found.tolist() == top_k(scores, 10, excluded).tolist()
+    assert their_scores == pytest.approx(scores[found], abs=1e-4)
+
+
+def test_two_steps_with_a_coarse_first_one(monkeypatch, tmp_path):
+    write_scorer(tmp_path / "scorer.onnx")
+    made = large(monkeypatch, scorer=OnnxEngine(tmp_path / "scorer.onnx"))
+    shared = []
+    for start in range(50):
+        history = np.arange(start, start + 10)
+        scores = made.scores(history)
+        found, their_scores = made.best(history, 20, history)
+        shared.append(len(np.intersect1d(found, top_k(scores, 20, history))) / 20)
+        # Mean and spread of all scores are those of the coarse user vector.
+        assert their_scores == pytest.approx(scores[found], rel=0.02, abs=0.02)
+    assert np.mean(shared) > 0.999
+
+
+def test_two_steps_give_no_more_than_there_is(monkeypatch):
+    made = large(monkeypatch, items=120)
+    assert len(made.best(indices(3), 500, np.arange(100))[0]) == 20
+    assert len(made.best(indices(3), 5, np.arange(120))[0]) == 0

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pocketrec.bundle import LAYOUT
 from pocketrec.catalogue import Item
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.item_table import ItemTable
+from pocketrec.ranker import DISLIKE_WEIGHT
 from pocketrec.recommender import Recommender
 from pocketrec.text import item_text
 
@@ -20,6 +22,13 @@ IDS = [item.item_id for item in tiny_items()]
 SHORT = ["m01", "m06", "m12"]
 # Longer than the encoder's window of 20, so that leaving one out shifts an older item into it.
 LONG = [IDS[(7 * i) % 40] for i in range(27)]
+
+
+def run_python(code):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -31,20 +40,19 @@ def reference(folder, history: list[str]) -> np.ndarray:
     """The fused scores written out, item by item, in float64 and without a graph."""
     table = ItemTable.read(folder / LAYOUT.items)
     vectors = table.unit_vectors().astype(np.float64)
-    known = [table.item_ids.index(item) for item in history]
+    known = [IDS.index(item) for item in history]
     window = known[-SETTINGS.max_length :]
     shares = DECAY ** np.arange(len(window) - 1, -1, -1.0)
     user = TEMPERATURE * (shares @ vectors[window]) / shares.sum() if window else np.zeros(8)
     logits = vectors @ user
     sequence = np.exp((logits - logits.max()) / 2)
     evidence = np.zeros(len(vectors))
-    position = 0
-    for gap, level in zip(table.gaps.tolist(), table.weights.tolist(), strict=True):
-        position += gap
-        source, target = divmod(position, len(vectors))
-        if source in known:
-            age = known[::-1].index(source)
-            evidence[target] += level * table.weight_scales[target] * SETTINGS.decay**age
+    for source, (start, end) in enumerate(pairwise(table.starts.tolist())):
+        for target, level in zip(table.targets[start:end], table.weights[start:end], strict=True):
+            if source in known:
+                age = known[::-1].index(source)
+                weight = float(level) * table.weight_scales[target]
+                evidence[target] += weight * SETTINGS.decay**age
     counts = table.popularity**0.75
     chosen = counts[counts > 0]
     return (
@@ -65,7 +73,8 @@ def z(x: np.ndarray) -> np.ndarray:
 def test_scores_follow_the_formula(recommender, tiny_bundle, history):
     scores = recommender.scores(history)
     assert scores.dtype == np.float32
-    assert scores == pytest.approx(reference(tiny_bundle, history), abs=2e-5)
+    # The user vector is read with 14 bits.
+    assert scores == pytest.approx(reference(tiny_bundle, history), abs=5e-4)
 
 
 def test_recommendations_are_the_best_scores_without_the_history(recommender):
@@ -178,7 +187,7 @@ def test_explain_is_the_brute_force_difference(recommender, tiny_bundle, history
         expected = sorted((i for i in history if drops[i] > 0), key=lambda i: -drops[i])
         found = recommender.explain(history, best.item_id, k=100)
         assert [r.item_id for r in found] == expected
-        assert [r.drop for r in found] == pytest.approx([drops[i] for i in expected], abs=5e-5)
+        assert [r.drop for r in found] == pytest.approx([drops[i] for i in expected], abs=5e-4)
         assert recommender.explain(history, best.item_id, k=2) == found[:2]
 
 
@@ -298,7 +307,8 @@ def test_a_new_item_can_stand_in_a_history(extended):
 def test_present_items_stay_as_they_are(extended, recommender, tiny_bundle):
     new = Recommender.open(extended)
     old_table, new_table = recommender._table, new._table
-    for name in ("vectors", "scales", "weight_scales", "popularity"):
+    assert np.array_equal(new_table.vectors[:, :40], old_table.vectors)
+    for name in ("scales", "sums", "weight_scales", "popularity"):
         assert np.array_equal(getattr(new_table, name)[:40], getattr(old_table, name))
     assert new_table.popularity[40:].tolist() == [0, 0]
     old_entries, new_entries = old_table.neighbours(), new_table.neighbours()
@@ -308,16 +318,14 @@ def test_present_items_stay_as_they_are(extended, recommender, tiny_bundle):
         assert np.array_equal(getattr(new_entries, name)[present], getattr(old_entries, name))
     assert new.catalogue.get_many(IDS) == recommender.catalogue.get_many(IDS)
     assert replace(new.manifest, files={}) == replace(recommender.manifest, files={})
+    # Means and spreads are of two items more: what is close may change places, so only the first ones are compared.
     for history in (SHORT, LONG):
-        kept = [r.item_id for r in new.recommend(history, 12) if r.item_id not in ("n1", "n2")]
+        kept = [r.item_id for r in new.recommend(history, 5) if r.item_id not in ("n1", "n2")][:3]
         assert kept == [r.item_id for r in recommender.recommend(history, len(kept))]
 
 
 def test_new_items_are_spoken_for_by_their_nearest(extended, tiny_bundle, recommender):
     table = ItemTable.read(tiny_bundle / LAYOUT.items)
-    warm = table.popularity > 0
-    positive = np.maximum(table.neighbours().weights, 0)
-    sums = np.bincount(table.neighbours().targets, positive, minlength=40)
     entries = Recommender.open(extended)._table.neighbours()
     vectors = recommender.encode([item.text for item in NEW])
     for new, vector in enumerate(vectors, 40):
@@ -326,7 +334,7 @@ def test_new_items_are_spoken_for_by_their_nearest(extended, tiny_bundle, recomm
         nearest = [i for i in np.argsort(-cosines)[:20].tolist() if cosines[i] > 0]
         assert sorted(nearest) == entries.sources[mine].tolist()
         expected = cosines[sorted(nearest)] ** 4
-        expected *= sums[warm].mean() / expected.sum()
+        expected *= SETTINGS.cold_support / expected.sum()
         # Half a level of int8.
         assert entries.weights[mine] == pytest.approx(expected, abs=float(expected.max()) / 253)
     assert entries.sources.max() < 40
@@ -371,6 +379,47 @@ def test_a_text_encoder_of_another_width(tiny_bundle_copy):
         recommender.encode(["film"])
 
 
+# --- the backends ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("history", [[], ["m01"], SHORT, LONG])
+def test_numpy_alone_gives_the_same_lists(recommender, tiny_bundle, history):
+    other = Recommender.open(tiny_bundle, backend="numpy")
+    found, expected = other.recommend(history, 20), recommender.recommend(history, 20)
+    assert [r.item_id for r in found] == [r.item_id for r in expected]
+    assert [r.score for r in found] == pytest.approx([r.score for r in expected], abs=1e-4)
+    assert other.encode(["a film"]) == pytest.approx(recommender.encode(["a film"]), abs=1e-5)
+    assert [r.item_id for r in other.similar("m03")] == [
+        r.item_id for r in recommender.similar("m03")
+    ]
+
+
+def test_a_backend_that_does_not_exist(tiny_bundle):
+    with pytest.raises(UsageError, match="backend: expected onnxruntime or numpy, found 'torch'"):
+        Recommender.open(tiny_bundle, backend="torch")
+
+
+def test_a_device_without_onnxruntime(tiny_bundle):
+    code = f"""
+import sys
+sys.modules["onnxruntime"] = None  # importing it raises, as where it is not installed
+from pocketrec import Recommender
+from pocketrec.errors import UsageError
+opened = Recommender.open({str(tiny_bundle)!r})
+print([r.item_id for r in opened.recommend({SHORT!r}, 5)])
+try:
+    Recommender.open({str(tiny_bundle)!r}, backend="onnxruntime")
+except UsageError as error:
+    print(error)
+"""
+    done = run_python(code)
+    assert done.returncode == 0, done.stderr
+    listed, error = done.stdout.splitlines()
+    expected = [r.item_id for r in Recommender.open(tiny_bundle).recommend(SHORT, 5)]
+    assert listed == str(expected)
+    assert "expected onnxruntime to be installed" in error
+
+
 # --- the import path ------------------------------------------------------------------------------
 
 
@@ -385,10 +434,7 @@ from pocketrec import Recommender
 assert len(Recommender.open({str(tiny_bundle)!r}).recommend(["m01"], 5)) == 5
 print(json.dumps([name for name in {heavy!r} if name in sys.modules]))
 """
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
-    )
+    done = run_python(code)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == []
 
@@ -401,3 +447,42 @@ def test_the_top_level_names():
     assert pocketrec.__version__
     with pytest.raises(AttributeError, match="no attribute 'Recommendor'"):
         _ = pocketrec.Recommendor
+
+
+# --- dislikes -------------------------------------------------------------------------------------
+
+
+def test_a_dislike_lowers_what_is_near_it(recommender):
+    comedies = [item.item_id for item in tiny_items() if item.categories == "Comedy"]
+    history, disliked = ["m01", "m03", "m08"], WESTERNS[0]
+    before, after = recommender.scores(history), recommender.scores(history, [disliked])
+    near, far = recommender.ids.indices(WESTERNS[1:]), recommender.ids.indices(comedies)
+    assert (after - before)[near].max() < (after - before)[far].min()
+
+
+def test_scores_with_dislikes_by_hand(recommender):
+    vectors = recommender._table.unit_vectors()
+    away = vectors[[6, 30]].mean(axis=0) - vectors[[0, 5, 11]].mean(axis=0)
+    found = recommender.scores(SHORT, ["m07", "m31"])
+    expected = recommender.scores(SHORT) - DISLIKE_WEIGHT * z(vectors @ away)
+    assert found == pytest.approx(expected, abs=2e-3)
+
+
+@pytest.mark.parametrize("history", [[], SHORT])
+def test_disliked_items_are_never_returned(recommender, history):
+    found = recommender.recommend(history, 99, disliked=["m07", "m08", "m07", "x1"])
+    listed = {r.item_id for r in found}
+    assert listed == set(IDS) - {"m07", "m08", *history}
+    assert found.is_default == (not history)
+
+
+def test_a_liked_item_that_is_disliked_speaks_for_nothing(recommender):
+    ours = recommender.recommend([*SHORT, "m02"], 5, disliked=["m02"])
+    assert ours.items == recommender.recommend(SHORT, 5, disliked=["m02"]).items
+
+
+def test_without_a_history_dislikes_lower_the_popular(recommender):
+    most = [r.item_id for r in recommender.recommend([], 40)]
+    less = [r.item_id for r in recommender.recommend([], 40, disliked=WESTERNS[:2])]
+    places = [np.mean([list_.index(w) for w in WESTERNS[2:]]) for list_ in (most, less)]
+    assert places[1] > places[0]

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import BaseModel, ConfigDict
 from tiny_data import Recorder, write_tiny_data
 
 from pocketrec import run as module
@@ -205,6 +206,25 @@ class TestOpen:
         with pytest.raises(UsageError, match=r"with seed 0, found 1; choose another --out"):
             Run.open(run.folder, data, seed=1)
 
+    def test_a_table_becomes_the_settings_of_a_stage(self, data: Path, tmp_path: Path) -> None:
+        class Wanted(BaseModel):
+            model_config = ConfigDict(extra="forbid")
+            layers: int = 2
+
+        def opened(text: str) -> Run:
+            name = str(len(list(tmp_path.iterdir())))
+            recipe = recipe_file(tmp_path, text)
+            return Run.open(tmp_path / name, data, recipe=recipe)
+
+        assert opened("[student]\nlayers = 1").recipe("student", Wanted) == Wanted(layers=1)
+        assert opened("[student]\nlayers = 1").recipe("export", Wanted) == Wanted()
+        for text, expected in (
+            ("layers = 'x'", r"recipe, table \[student\]: layers: .*integer.*, found 'x'"),
+            ("layer = 1", r"recipe, table \[student\]: layer: .*, found 1"),
+        ):
+            with pytest.raises(UsageError, match=expected):
+                opened(f"[student]\n{text}").recipe("student", Wanted)
+
     def test_another_recipe_is_refused(self, run: Run, data: Path, tmp_path: Path) -> None:
         recipe = recipe_file(tmp_path, "[student]\nlayers = 1\n")
         with pytest.raises(UsageError, match="holds a run with recipe {}, found {'student'"):
@@ -230,7 +250,7 @@ class TestOpen:
 class TestRecipe:
     def test_an_unknown_table(self, tmp_path: Path) -> None:
         path = recipe_file(tmp_path, "[teacher]\n[studnt]\n")
-        with pytest.raises(UsageError, match="expected tables teacher, student, found 'studnt'"):
+        with pytest.raises(UsageError, match="expected tables teacher, student, export, found 'studnt'"):
             read_recipe(path)
 
     @pytest.mark.parametrize("text", ["teacher = 3", "[[teacher]]\nlayer = 1"])

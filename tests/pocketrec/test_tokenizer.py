@@ -281,6 +281,19 @@ def test_pieces_by_hand() -> None:
     assert Tokenizer(tiny(added_tokens=[])).encode("[UNK]") == [1, 1, 1]
 
 
+def test_words_that_cannot_be_spelt_fall_into_characters_and_buckets() -> None:
+    words = ["[PAD]", "[UNK]", "[BUCKET0]", "[BUCKET1]", "star", "##s", "##t", "s"]
+    tokenizer = Tokenizer(
+        tiny(model__vocab={word: n for n, word in enumerate(words)}, added_tokens=[])
+    )
+    assert tokenizer.encode("stars") == [4, 5]
+    # s and ##t have pieces, x (120) and y (121) have none; t begins a word but has a piece within one.
+    assert tokenizer.encode("stxy") == [7, 6, 2, 3]
+    assert tokenizer.encode("tx") == [6, 2]
+    assert tokenizer.encode("starsss") == [7, 6, 2 + ord("a") % 2, 2 + ord("r") % 2, 5, 5]
+    assert tokenizer.encode("星") == [2 + ord("星") % 2]
+
+
 @pytest.mark.parametrize(
     ("changes", "found"),
     [

@@ -1,0 +1,154 @@
+"""How well a bundle finds items that nobody has chosen yet: `python -m benchmarks.cold --data DIR --out RUN`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from benchmarks.accuracy import interval
+from benchmarks.run import data_record, environment
+from export.build import catalogue_items
+from pocketrec import columns as c
+from pocketrec import metrics
+from pocketrec.cli.output import results, say, table
+from pocketrec.cli.progress import RichReport
+from pocketrec.cli.stages import run_stages
+from pocketrec.data import Dataset, load
+from pocketrec.errors import PocketRecError
+from pocketrec.files import atomic_folder, write_json
+from pocketrec.recommender import Recommender
+from pocketrec.run import STAGES, Run
+from pocketrec.splits import Cases, Indices, cold_items
+
+RESULTS = Path(__file__).parent / "results"
+BUNDLE = "holdout/bundle"
+"""What is measured: the bundle of the build that has not seen the last two choices of its users."""
+
+
+def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Path) -> None:
+    """Build without a tenth of the items, add these by their text, and rank them for who chose them next.
+
+    Raises:
+        DataError: the data cannot be read, or nobody chose a cold item after a warm one.
+        RunError: a stage of the build could not do its work.
+    """
+    whole = load(data)
+    split, cold = cold_items(whole, seed=seed)
+    warm_data = out / whole.name
+    if not warm_data.is_dir():
+        write_without(data, warm_data, {whole.ids.ids[item] for item in cold})
+    run = Run.open(out, warm_data, minutes=minutes, seed=seed)
+    run_stages(run, STAGES, RichReport())
+    shipped = Recommender.open(run.folder / BUNDLE, precision="int8")
+    items = catalogue_items(whole)
+    extended = shipped.with_items([items[item] for item in cold])
+    counts = np.bincount(np.concatenate(split.train), minlength=len(items)).astype(np.float32)
+    found = {
+        "bundle": ranks(extended, whole, split.test),
+        "popularity": popular_ranks(counts, split.test),
+    }
+    warm = run.split.test.sample(2000, seed)
+    before, after = (ranks(r, run.dataset, warm) for r in (shipped, extended))
+    ndcg = [metrics.ndcg_at(one, 10) for one in (after, before)]
+    result: dict[str, Any] = {
+        "environment": environment(seed),
+        "data": {**data_record(run), "name": whole.name, "cold_items": len(cold)},
+        "settings": {"minutes": minutes},
+        "cold": {name: _summary(one) for name, one in found.items()},
+        "random": {f"recall@{k}": k / len(items) for k in (10, 50)},
+        "cases": len(split.test),
+        "warm": {
+            "users": len(warm),
+            "ndcg@10": float(ndcg[1].mean()),
+            "lost": interval(metrics.paired_bootstrap(*ndcg)),
+        },
+    }
+    path = results_folder / f"cold-{whole.name}.json"
+    write_json(path, result)
+    show(result)
+    say(str(path))
+
+
+def write_without(data: Path, out: Path, cold: set[str]) -> None:
+    """A data folder ``out`` with all of ``data`` but the items ``cold`` and what was done with them."""
+    with atomic_folder(out) as folder:
+        for stem in ("items", "interactions"):
+            frame = pl.read_parquet(data / f"{stem}.parquet")
+            kept = frame.filter(~pl.col(c.ITEM_ID).cast(pl.String).is_in(cold))
+            kept.write_parquet(folder / f"{stem}.parquet")
+
+
+def ranks(recommender: Recommender, dataset: Dataset, cases: Cases) -> npt.NDArray[np.float64]:
+    """The place of each target among all items of ``recommender`` but the history."""
+    external, found = dataset.ids.ids, []
+    for history, target in zip(cases.histories, cases.targets, strict=True):
+        ids = [external[item] for item in history]
+        at = recommender.ids.indices([external[target]])
+        known = recommender.ids.indices(ids)
+        found.append(metrics.ranks(recommender.scores(ids)[None], at, [known])[0])
+    return np.array(found)
+
+
+def popular_ranks(counts: npt.NDArray[np.float32], cases: Cases) -> npt.NDArray[np.float64]:
+    """The same by how often items were chosen: cold ones share the last places."""
+
+    def one(history: Indices, target: int) -> float:
+        return float(metrics.ranks(counts[None], np.array([target]), [history])[0])
+
+    pairs = zip(cases.histories, cases.targets, strict=True)
+    return np.array([one(history, target) for history, target in pairs])
+
+
+def _summary(rank: npt.NDArray[np.float64]) -> dict[str, Any]:
+    return {
+        "recall@10": interval(metrics.bootstrap(metrics.recall_at(rank, 10))),
+        "recall@50": interval(metrics.bootstrap(metrics.recall_at(rank, 50))),
+        "ndcg@10": interval(metrics.bootstrap(metrics.ndcg_at(rank, 10))),
+    }
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print how often the cold item is found, and what the warm ones lose."""
+    columns = ("Cold items", "R@10", "R@50", "NDCG@10 (95 % CI)")
+    drawn = table(*columns, right=columns[1:])
+    for name, row in result["cold"].items():
+        ndcg = row["ndcg@10"]
+        shown = f"{ndcg['mean']:.4f} ({ndcg['low']:.4f}-{ndcg['high']:.4f})"
+        recalls = (f"{row[f'recall@{k}']['mean']:.4f}" for k in (10, 50))
+        drawn.add_row(name, *recalls, shown)
+    chance = (f"{result['random'][f'recall@{k}']:.4f}" for k in (10, 50))
+    drawn.add_row("random", *chance, "")
+    results().print(drawn)
+    warm = result["warm"]
+    lost = warm["lost"]
+    print(
+        f"{result['data']['cold_items']:,} items were added by their text, {result['cases']:,} users chose one next. "
+        f"Warm items: NDCG@10 {warm['ndcg@10']:.4f} before, {lost['mean']:+.4f} "
+        f"({lost['low']:+.4f} to {lost['high']:+.4f}) after."
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build a bundle without a tenth of the items, add them by text, and rank them."""
+    parser = argparse.ArgumentParser("python -m benchmarks.cold", description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a data folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the build")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of cold-NAME.json")
+    asked = parser.parse_args(arguments)
+    if not asked.minutes > 0:
+        parser.error(f"--minutes: expected more than 0, found {asked.minutes:g}")
+    measure(asked.data, asked.out, asked.minutes, asked.seed, asked.results)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PocketRecError as error:
+        sys.exit(f"cold: {error}")
