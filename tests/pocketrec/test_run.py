@@ -250,7 +250,9 @@ class TestOpen:
 class TestRecipe:
     def test_an_unknown_table(self, tmp_path: Path) -> None:
         path = recipe_file(tmp_path, "[teacher]\n[studnt]\n")
-        with pytest.raises(UsageError, match="expected tables teacher, student, export, found 'studnt'"):
+        with pytest.raises(
+            UsageError, match="expected tables teacher, student, export, found 'studnt'"
+        ):
             read_recipe(path)
 
     @pytest.mark.parametrize("text", ["teacher = 3", "[[teacher]]\nlayer = 1"])
