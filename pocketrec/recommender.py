@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,12 @@ from pocketrec.tokenizer import Tokenizer
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
+
+
+ENCODERS: Final[dict[Precision, str]] = {
+    "int8": LAYOUT.sequence_encoder,
+    "fp32": LAYOUT.full_precision,
+}
 
 
 class Recommendation(NamedTuple):
@@ -134,9 +140,10 @@ class Recommender:
                 f"found {len(self.catalogue)}; build the bundle again"
             )
         self.ids = LazyIdMap(self.catalogue)
+        self.precision = self._choose_precision(precision, backend)
         self._shipped = self._ranker = table_ranker(
             self._table,
-            self._load(self._sequence_encoder(precision, backend)),
+            self._load(self._folder / ENCODERS[self.precision]),
             self._load(self._folder / LAYOUT.scorer),
             self.manifest.ranker,
         )
@@ -356,27 +363,20 @@ class Recommender:
             with atomic_folder(out) as folder:
                 self._write_extended(folder, table, items)
 
-    def _sequence_encoder(self, asked: Precision | None, backend: Backend | None) -> Path:
+    def _choose_precision(self, asked: Precision | None, backend: Backend | None) -> Precision:
+        """Of the sequence encoders that the bundle holds: the one asked for, or the faster one."""
         files = self.manifest.files
-        names: dict[Precision, str] = {"int8": LAYOUT.sequence_encoder}
-        if LAYOUT.full_precision in files:
-            names["fp32"] = LAYOUT.full_precision
-        graphs = {kind: self._folder / name for kind, name in names.items()}
+        graphs = {kind: self._folder / name for kind, name in ENCODERS.items() if name in files}
         if asked is None:
-            checksums = "-".join(files[name].sha256[:32] for name in names.values())
-            asked = choose_precision(
-                graphs,
-                f"{backend or 'default'}-{checksums}",
-                self.dimensions,
-                self.manifest.ranker.max_length,
-                self._load,
-            )
+            checksums = "-".join(files[path.name].sha256[:32] for path in graphs.values())
+            name = f"{backend or 'default'}-{checksums}"
+            longest = self.manifest.ranker.max_length
+            return choose_precision(graphs, name, self.dimensions, longest, self._load)
         if asked not in graphs:
             raise UsageError(
                 f"precision {asked!r}: expected {' or '.join(graphs)}, as {self._folder} holds"
             )
-        self.precision = asked
-        return graphs[asked]
+        return asked
 
     @cached_property
     def _text_encoder(self) -> TextEncoder:
