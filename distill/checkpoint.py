@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from distill.recipe import StudentRecipe
 from distill.student import SequenceEncoder, TextEncoder
@@ -34,6 +35,7 @@ class Student:
     """A trained student.
 
     Attributes:
+        space: what the item space has learned (`distill.student.ItemTable.learned`); vectors come from it.
         vectors: float32 [N, d] unit item vectors.
         table: its neighbour table.
         popularity: float32 [N] training interaction counts.
@@ -44,6 +46,7 @@ class Student:
     recipe: StudentRecipe
     text: TextEncoder
     sequence: SequenceEncoder
+    space: dict[str, Tensor]
     vectors: npt.NDArray[np.float32]
     table: NeighbourTable
     popularity: npt.NDArray[np.float32]
@@ -54,6 +57,7 @@ class Student:
         """Write everything but the tokenizer, which stands in ``folder`` from its training on."""
         save_file(self.text.state_dict(), folder / "text_encoder.safetensors")
         save_file(self.sequence.state_dict(), folder / "sequence_encoder.safetensors")
+        save_file(self.space, folder / "item_space.safetensors")
         np.savez(
             folder / "items.npz",
             vectors=self.vectors,
@@ -86,6 +90,7 @@ class Student:
                 recipe,
                 text.eval(),
                 sequence.eval(),
+                load_file(folder / "item_space.safetensors"),
                 items["vectors"],
                 NeighbourTable(
                     len(items["vectors"]), items["sources"], items["targets"], items["weights"]

@@ -131,8 +131,8 @@ def choose_cold_support(
 
     A tenth of the chosen items is taken for new: their vectors are those of their texts, their table rows imputed. Of
     ``COLD_SUPPORTS``, times what speaks for a known item on average, the one is taken that ranks these best where one
-    of them was chosen next, among those under which the others lose no more than ``WARM_LOSS`` of their NDCG@10
-    against not being spoken for at all.
+    of them was chosen next (by NDCG of the whole ranking: few of them are among the first ten), among those under which
+    the others lose no more than ``WARM_LOSS`` of their NDCG@10 against not being spoken for at all.
 
     Args:
         from_text: float32 [N, d] unit vectors, what the text encoder makes of the items.
@@ -161,7 +161,7 @@ def choose_cold_support(
             np.concatenate([table.weights[kept], given * weights]),
         )
         scorer = ranker(mixed, encoder, tried, counts, settings)
-        ndcg[given] = _mean_ndcg(scorer, cold), _mean_ndcg(scorer, warm)
+        ndcg[given] = _mean_ndcg(scorer, cold, len(vectors)), _mean_ndcg(scorer, warm, 10)
     least = (1 - WARM_LOSS) * ndcg[0.0][1]
     return max((s for s in ndcg if ndcg[s][1] >= least), key=lambda s: ndcg[s][0])
 
@@ -173,11 +173,11 @@ def _without(cases: Cases, is_new: npt.NDArray[np.bool_], wanted: bool) -> Cases
     return replace(found, histories=histories)
 
 
-def _mean_ndcg(scorer: Ranker, cases: Cases) -> float:
+def _mean_ndcg(scorer: Ranker, cases: Cases, k: int) -> float:
     if not len(cases):
         return 0.0
     ranks = rank_targets(lambda h: np.stack([scorer.scores(one) for one in h]), cases)
-    return float(metrics.ndcg_at(ranks, 10).mean())
+    return float(metrics.ndcg_at(ranks, k).mean())
 
 
 def choose_table(

@@ -99,9 +99,17 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         seed,
     )
     settings = replace(settings, cold_support=support)
-    Student(recipe, text, encoder, vectors, table, popularity, settings, folder / TOKENIZER).save(
-        folder
-    )
+    Student(
+        recipe,
+        text,
+        encoder,
+        items.learned(),
+        vectors,
+        table,
+        popularity,
+        settings,
+        folder / TOKENIZER,
+    ).save(folder)
     scorer = ranker(vectors, encoder, table, popularity, settings)
     ndcg = _rank_test(scorer, split.test, folder, report)
     return {
@@ -149,7 +157,11 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
 def _refit(
     run: Run, recipe: StudentRecipe, chosen: dict[str, Any], folder: Path, report: Report
 ) -> dict[str, Any]:
-    """The student of the final teacher, with the settings that the held-out one chose."""
+    """The student of the final teacher, from the held-out one and with the settings that it chose.
+
+    It goes on from what was measured, so that a time budget that ends it early costs nothing of that, and what was
+    learned of texts still fits the item space.
+    """
     artefact = TeacherArtefact.load(run.folder / "teacher/final")
     before = Student.load(run.folder / "student/holdout")
     shutil.copyfile(before.tokenizer, folder / TOKENIZER)
@@ -164,12 +176,14 @@ def _refit(
         "final_student",
         chosen["epochs"],
         report,
+        before,
     )
     text, *_ = _distill_text(run, recipe, items, folder, "final_text", before.text, report)
     Student(
         recipe,
         text,
         encoder,
+        items.learned(),
         _vectors(items),
         artefact.table.largest(len(before.table)),
         popularity,
@@ -192,11 +206,19 @@ def _train(
     step: str,
     epochs: int | None,
     report: Report,
+    start: Student | None = None,
 ) -> tuple[ItemTable, SequenceEncoder, Trained]:
-    """Train item table and sequence encoder for ``step`` of the time budget; ``epochs`` fixes their number."""
+    """Train item table and sequence encoder for ``step`` of the time budget; ``epochs`` fixes their number.
+
+    Args:
+        start: whose weights training begins with.
+    """
     torch.manual_seed(run.settings.seed)
     items = ItemTable(features, popularity > 0, recipe)
     encoder = SequenceEncoder(artefact.windows.shape[1], recipe)
+    if start:
+        items.load_state_dict(start.space, strict=False)
+        encoder.load_state_dict(start.sequence.state_dict())
     title = (
         "Distilling the sequence encoder"
         if teacher

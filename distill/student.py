@@ -153,6 +153,10 @@ class ItemTable(nn.Module):
         residual = self.dropout(residual * warm)
         return functional.normalize(self.project(self.dropout(features)) + residual, dim=-1)
 
+    def learned(self) -> dict[str, Tensor]:
+        """Its parameters by name: all but the features, which the teacher gives."""
+        return {name: parameter.detach() for name, parameter in self.named_parameters()}
+
     def from_features(self) -> Tensor:
         """Unit vectors of the part that text decides, float32 [N, d]: what the text encoder learns."""
         return functional.normalize(self.project(self.features), dim=-1)

@@ -14,6 +14,7 @@ from tiny_data import ITEMS, USERS, Recorder, save_tiny_backbone, tiny_histories
 import distill.stage
 import export.stage
 import teacher.stage
+from distill.checkpoint import Student
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.errors import RunError, UsageError
@@ -155,6 +156,14 @@ def test_what_each_bundle_was_trained_on(built: Built) -> None:
     assert [row["stage"] for row in shipped.ledger] == list(STAGES)
     assert shipped.ranker == measured.ranker  # chosen once, on validation
     assert shipped.data.fingerprint == built.run.dataset.fingerprint
+
+
+def test_the_student_that_ships_goes_on_from_the_one_that_was_measured(built: Built) -> None:
+    measured, shipped = (
+        Student.load(built.run.folder / "student" / name) for name in ("holdout", "final")
+    )
+    cosines = (measured.vectors * shipped.vectors).sum(axis=1)
+    assert 0.8 < np.median(cosines) < 0.9999  # from other first weights they would be about 0
 
 
 def test_the_report_names_every_artefact(built: Built) -> None:

@@ -189,6 +189,7 @@ def tiny_student(folder: Path, items: int = 40) -> "Student":
         recipe,
         text.eval(),
         sequence.eval(),
+        {"residual.weight": torch.randn(items, 16)},
         unit_rows((items, 16)),
         table,
         popularity,

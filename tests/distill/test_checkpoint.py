@@ -10,7 +10,13 @@ from distill.checkpoint import Student
 from distill.fusion import ranker
 from pocketrec.errors import RunError
 
-FILES = ("items.npz", "sequence_encoder.safetensors", "student.json", "text_encoder.safetensors")
+FILES = (
+    "item_space.safetensors",
+    "items.npz",
+    "sequence_encoder.safetensors",
+    "student.json",
+    "text_encoder.safetensors",
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,9 @@ def test_every_field_comes_back(saved: Student, tmp_path: Path) -> None:
     assert loaded.recipe == saved.recipe
     assert loaded.settings == saved.settings
     assert loaded.tokenizer.read_bytes() == saved.tokenizer.read_bytes()
+    assert loaded.space.keys() == saved.space.keys()
+    for name, learned in saved.space.items():
+        assert torch.equal(loaded.space[name], learned)
     np.testing.assert_array_equal(loaded.vectors, saved.vectors)
     np.testing.assert_array_equal(loaded.popularity, saved.popularity)
     assert loaded.table.items == saved.table.items
