@@ -61,8 +61,8 @@ def cases(dataset: Dataset) -> list[Case]:
 
 
 def places(recommender: Recommender, found: Sequence[Case], way: str) -> npt.NDArray[np.float64]:
-    """The rank of each target among the items that its user has not rated, as a share of these: 0 is the first."""
-    shares = []
+    """The rank of each target among the items that its user has not rated, 1 the first."""
+    ranks = []
     for case in found:
         known = recommender.ids.indices([*case.liked, *case.disliked])
         if way == ALL:
@@ -70,9 +70,8 @@ def places(recommender: Recommender, found: Sequence[Case], way: str) -> npt.NDA
         else:
             scores = recommender.scores(case.liked, case.disliked if way == BOTH else ())
         at = recommender.ids.indices([case.target])
-        rank = metrics.ranks(scores[None], at, [known])[0]
-        shares.append((rank - 1) / (len(scores) - len(known) - 1))
-    return np.array(shares)
+        ranks.append(metrics.ranks(scores[None], at, [known])[0])
+    return np.array(ranks)
 
 
 def measure(folder: Path, out: Path) -> None:
@@ -92,13 +91,15 @@ def measure(folder: Path, out: Path) -> None:
     for name, chosen in (("disliked", ratings <= LOW), ("liked", ratings >= HIGH)):
         for way in (LIKED, BOTH):
             ours, theirs = by_way[way][chosen], by_way[ALL if way == LIKED else LIKED][chosen]
+            ndcg = [metrics.ndcg_at(ranks, 10) for ranks in (ours, theirs)]
             rows.append(
                 {
                     "held_out": name,
                     "choices": int(chosen.sum()),
                     "way": way,
-                    "place": float(ours.mean()),
-                    "change": interval(metrics.paired_bootstrap(ours, theirs)),
+                    "median_rank": float(np.median(ours)),
+                    "ndcg@10": float(ndcg[0].mean()),
+                    "change": interval(metrics.paired_bootstrap(*ndcg)),
                 }
             )
     whole = {"environment": environment(0), "data": data_record(run), "rows": rows}
@@ -109,18 +110,21 @@ def measure(folder: Path, out: Path) -> None:
 
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Print the mean place of held-out choices, and what each step changes."""
-    drawn = table("held out", "way", "place", "change (95 % CI)", right=["place"])
+    """Print the median rank and NDCG@10 of held-out choices, and what each step changes."""
+    numbers = ("rank", "NDCG@10")
+    drawn = table("held out", "way", *numbers, "change (95 % CI)", right=numbers)
+    drawn.padding, drawn.show_edge = (0, 1, 0, 0), False  # else it would not fit in 80 columns
     for row in rows:
         change = row["change"]
         drawn.add_row(
             f"{row['held_out']} ({row['choices']})",
             row["way"],
-            f"{row['place']:.4f}",
+            f"{row['median_rank']:,.0f}",
+            f"{row['ndcg@10']:.4f}",
             f"{change['mean']:+.4f} ({change['low']:+.4f} to {change['high']:+.4f})",
         )
     results().print(drawn)
-    print("place: 0 is the first of the items that are not rated yet, 1 the last.")
+    print("rank: the median, among the items that are not rated yet. change: of NDCG@10.")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
