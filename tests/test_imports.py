@@ -83,6 +83,11 @@ def test_every_module_of_the_core_loads_without_a_training_framework():
     assert loaded_by(code, of=TRAINING | STAGES) == []
 
 
+def test_a_history_is_read_and_matched_without_a_window():
+    code = "import device_app.importers.matching, device_app.importers.reading"
+    assert loaded_by(code, of=TRAINING | TABLES | SCREEN | ENGINE - {"sqlite3"}) == []
+
+
 def test_public_names():
     assert all(getattr(pocketrec, name) for name in pocketrec.__all__)
     with pytest.raises(AttributeError, match="no attribute 'Recomender'"):

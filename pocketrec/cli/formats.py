@@ -11,7 +11,8 @@ from pocketrec import columns as c
 from pocketrec import data
 from pocketrec.errors import DataError, UsageError
 from pocketrec.files import atomic_folder
-from pocketrec.movielens import genres, split_title
+from pocketrec.movielens import genres
+from pocketrec.titles import split_title
 
 Tables = tuple[pl.DataFrame, pl.DataFrame]
 """Items and interactions."""

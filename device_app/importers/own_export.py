@@ -1,0 +1,131 @@
+"""Our own export of a history: JSON with the titles, so that another catalogue can be found by them."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from reprlib import repr as shortened
+from typing import Any, BinaryIO, Final
+
+from device_app.events import KINDS, Event
+from device_app.importers.dates import LATEST
+from device_app.importers.rows import LONGEST_TITLE, History, HistoryFileError, Imported, Unreadable
+from device_app.importers.values import LATEST_YEAR, clean
+from pocketrec.catalogue import Catalogue
+from pocketrec.files import write_json
+
+FORMAT: Final = "pocketrec-history"
+VERSION: Final = 1
+
+LARGEST: Final = 20_000_000
+"""Bytes, about 100,000 events; JSON takes up to 20 times its size in memory while it is read."""
+
+
+def write(path: Path, events: Iterable[Event], catalogue: Catalogue, name: str) -> None:
+    """Write ``events``, in their order, of the catalogue called ``name``: whole or not at all.
+
+    Raises:
+        HistoryFileError: the file cannot be written.
+    """
+    events = list(events)
+    items = {item.item_id: item for item in catalogue.get_many([e.item_id for e in events])}
+    entries = []
+    for event in events:
+        item = items.get(event.item_id)
+        entries.append(
+            {
+                "item_id": event.item_id,
+                "title": item.title if item else "",
+                "year": item.year if item else None,
+                "kind": event.kind,
+                "timestamp": event.timestamp,
+            }
+        )
+    content = {"format": FORMAT, "version": VERSION, "catalogue": name, "events": entries}
+    try:
+        write_json(path, content)
+    except OSError as error:
+        raise HistoryFileError(
+            f"{path}: the history could not be written ({error.strerror or error}); "
+            "choose another folder"
+        ) from error
+
+
+def read(name: str, stream: BinaryIO) -> History:
+    """The events in the order of the file.
+
+    Raises:
+        HistoryFileError: it is no JSON, no export of ours, too large, or of a newer version.
+    """
+    content = _content(name, stream)
+    catalogue, events = content.get("catalogue"), content.get("events")
+    if not isinstance(catalogue, str) or not isinstance(events, list):
+        raise HistoryFileError(
+            f"{name}: expected the name of a catalogue and a list of events, found "
+            f"{type(catalogue).__name__} and {type(events).__name__}; export the history again"
+        )
+    unreadable = Unreadable(unit="event")
+    rows = []
+    for place, event in enumerate(events, start=1):
+        try:
+            rows.append(_row(place, event))
+        except ValueError as error:
+            unreadable.add(place, str(error))
+    return History("PocketRec", tuple(rows), catalogue=catalogue, unreadable=unreadable)
+
+
+def _content(name: str, stream: BinaryIO) -> dict[str, Any]:
+    text = stream.read(LARGEST + 1)
+    if len(text) > LARGEST:
+        raise HistoryFileError(
+            f"{name}: expected an export of at most {LARGEST // 10**6} MB, found more; "
+            "choose another file"
+        )
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise HistoryFileError(
+            f"{name}: line {error.lineno}: expected JSON, found: {error.msg}; "
+            "export the history again"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise HistoryFileError(
+            f"{name}: expected JSON in UTF-8, found another encoding, or numbers or lists beyond "
+            "measure; export the history again"
+        ) from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise HistoryFileError(
+            f'{name}: expected a PocketRec history ("format": "{FORMAT}"), found other JSON; '
+            "choose an export of PocketRec or a CSV file"
+        )
+    if content.get("version") != VERSION:
+        raise HistoryFileError(
+            f"{name}: expected version {VERSION}, found {shortened(content.get('version'))}; "
+            "update PocketRec"
+        )
+    return content
+
+
+def _row(place: int, event: Any) -> Imported:
+    if not isinstance(event, Mapping):
+        raise ValueError(f"expected an event, found {shortened(event)}")
+    item_id, kind = event.get("item_id"), event.get("kind")
+    if not isinstance(item_id, str) or not item_id:
+        raise ValueError(f"expected an item_id, found {shortened(item_id)}")
+    if kind not in KINDS:
+        raise ValueError(f"expected a kind of {', '.join(KINDS)}, found {shortened(kind)}")
+    title = event.get("title")
+    return Imported(
+        title=clean(title)[:LONGEST_TITLE] if isinstance(title, str) else "",
+        year=_whole(event.get("year"), LATEST_YEAR),
+        item_id=item_id,
+        rating=None,
+        liked=kind == "like" if kind in ("like", "dislike") else None,
+        timestamp=_whole(event.get("timestamp"), LATEST),
+        line=place,
+        mark=kind if kind in ("save", "hide") else None,
+    )
+
+
+def _whole(value: Any, most: int) -> int | None:
+    """A whole number up to ``most``; None for anything else, as for true."""
+    return value if type(value) is int and abs(value) <= most else None
