@@ -24,6 +24,7 @@ from pocketrec.errors import PocketRecError
 
 if TYPE_CHECKING:
     from device_app.session import Session
+    from pocketrec.engine import Loader
 
 T = TypeVar("T")
 
@@ -46,6 +47,9 @@ class Shell(FloatLayout):
 class PocketRecApp(App):
     """The app over one bundle and one history database.
 
+    Args:
+        engine: loads the graphs of the bundle; None leaves the choice to `pocketrec`.
+
     Attributes:
         page: the screen in view.
         wide: whether there is room for the rail and two columns.
@@ -65,9 +69,10 @@ class PocketRecApp(App):
     content_width = NumericProperty(0)
     content_bottom = NumericProperty(0)
 
-    def __init__(self, bundle: Path, database: Path) -> None:
+    def __init__(self, bundle: Path, database: Path, engine: "Loader | None" = None) -> None:
         super().__init__(kv_file="")
         self._bundle = bundle
+        self._engine = engine
         self._database = database
         self._preferences = preferences_path(database)
         self._worker = Worker(self._deliver)
@@ -200,7 +205,7 @@ class PocketRecApp(App):
         # Imported here: numpy and the inference engine load while the first frame is on screen.
         from device_app.session import Session
 
-        return Session.open(self._bundle, self._database)
+        return Session.open(self._bundle, self._database, self._engine)
 
     def _close_session(self) -> None:
         if self._session is not None:

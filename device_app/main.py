@@ -4,10 +4,15 @@ import logging
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from device_app.android import AndroidError, android_engine, is_android, java
 from device_app.opengl import INSTALL, WindowError, require_opengl
 from device_app.places import default_bundle, default_database, home
 from pocketrec.errors import UsageError
+
+if TYPE_CHECKING:
+    from pocketrec.engine import Loader
 
 
 def main(bundle: Path | None = None, database: Path | None = None) -> None:
@@ -26,6 +31,7 @@ def main(bundle: Path | None = None, database: Path | None = None) -> None:
             f"{bundle}: expected a bundle, found nothing there; `pocketrec demo` makes one"
         )
     require_opengl()
+    engine = _use_android() if is_android() else None
     _configure_kivy()
     from kivy.core.window import Window
 
@@ -33,7 +39,18 @@ def main(bundle: Path | None = None, database: Path | None = None) -> None:
         raise WindowError(f"no window could be opened; check the display, or {INSTALL}")
     from device_app.app import PocketRecApp
 
-    PocketRecApp(bundle or default_bundle(), database or default_database()).run()
+    PocketRecApp(bundle or default_bundle(), database or default_database(), engine).run()
+
+
+def _use_android() -> "Loader | None":
+    """The phone's onnxruntime; None where the package lacks it: numpy gives the same lists, only slower."""
+    os.environ.setdefault("POCKETREC_CACHE", str(home() / "cache"))
+    try:
+        java()
+    except AndroidError as error:
+        logging.getLogger(__name__).warning("numpy runs the model: %s", error)
+        return None
+    return android_engine
 
 
 def _configure_kivy() -> None:

@@ -4,6 +4,7 @@ import ctypes
 import os
 import sys
 
+from device_app.android import is_android
 from pocketrec.errors import PocketRecError
 
 LIBRARIES = ("libGL.so.1", "libEGL.so.1")
@@ -16,7 +17,7 @@ class WindowError(PocketRecError):
 
 def require_opengl() -> None:
     """Raises: WindowError where Linux lacks an OpenGL library or a display."""
-    if not sys.platform.startswith("linux") or "ANDROID_ARGUMENT" in os.environ:
+    if not sys.platform.startswith("linux") or is_android():
         return
     for library in LIBRARIES:
         try:

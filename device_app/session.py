@@ -10,6 +10,7 @@ from device_app.events import OPINIONS, Change, Event, Kind
 from device_app.presentation import ago, facts, initials, short_title, shown_title
 from device_app.store import Store
 from pocketrec.catalogue import Item
+from pocketrec.engine import Loader
 from pocketrec.recommender import Recommender
 
 PICKS = 24
@@ -70,14 +71,17 @@ class Session:
         self._passed: set[str] = set()
 
     @classmethod
-    def open(cls, bundle: Path, database: Path) -> Self:
+    def open(cls, bundle: Path, database: Path, engine: Loader | None = None) -> Self:
         """Open the bundle and its history.
+
+        Args:
+            engine: loads the graphs; None leaves the choice to `Recommender.open`.
 
         Raises:
             BundleError: from `Recommender.open`.
             StoreError: from `Store.open`.
         """
-        recommender = Recommender.open(bundle)
+        recommender = Recommender.open(bundle, backend=engine)
         return cls(recommender, Store.open(database, recommender.manifest.data.name))
 
     @property

@@ -16,7 +16,7 @@ from pocketrec.bundle import LAYOUT, Opened, open_bundle, pack, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.checked import remember
 from pocketrec.encoders import TextEncoder
-from pocketrec.engine import Backend, engine_loader
+from pocketrec.engine import Backend, Loader, engine_loader
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.files import atomic_folder
 from pocketrec.ids import LazyIdMap
@@ -127,7 +127,10 @@ class Recommender:
     """
 
     def __init__(
-        self, opened: Opened, precision: Precision | None = None, backend: Backend | None = None
+        self,
+        opened: Opened,
+        precision: Precision | None = None,
+        backend: Backend | Loader | None = None,
     ) -> None:
         self.manifest = opened.manifest
         self._folder = opened.folder
@@ -140,7 +143,7 @@ class Recommender:
                 f"found {len(self.catalogue)}; build the bundle again"
             )
         self.ids = LazyIdMap(self.catalogue)
-        self.precision = self._choose_precision(precision, backend)
+        self.precision = self._choose_precision(precision)
         self._shipped = self._ranker = table_ranker(
             self._table,
             self._load(self._folder / ENCODERS[self.precision]),
@@ -162,7 +165,7 @@ class Recommender:
         *,
         verify: bool | None = None,
         precision: Precision | None = None,
-        backend: Backend | None = None,
+        backend: Backend | Loader | None = None,
     ) -> Self:
         """Open a bundle folder or .zip.
 
@@ -172,7 +175,8 @@ class Recommender:
                 that was done before, on this machine, with files of the same sizes and times.
             precision: of the sequence encoder, where the bundle has both. None takes the faster one; the first opening
                 on a machine times them.
-            backend: what runs the graphs. None takes onnxruntime where it is installed, else numpy.
+            backend: what runs the graphs: a name, or a function that loads an engine of one's own from a graph's file.
+                None takes onnxruntime where it is installed, else numpy.
 
         Raises:
             UsageError: the bundle has no sequence encoder of this precision, or there is no such backend.
@@ -363,13 +367,14 @@ class Recommender:
             with atomic_folder(out) as folder:
                 self._write_extended(folder, table, items)
 
-    def _choose_precision(self, asked: Precision | None, backend: Backend | None) -> Precision:
+    def _choose_precision(self, asked: Precision | None) -> Precision:
         """Of the sequence encoders that the bundle holds: the one asked for, or the faster one."""
         files = self.manifest.files
         graphs = {kind: self._folder / name for kind, name in ENCODERS.items() if name in files}
         if asked is None:
             checksums = "-".join(files[path.name].sha256[:32] for path in graphs.values())
-            name = f"{backend or 'default'}-{checksums}"
+            engine = getattr(self._load, "__name__", "other")
+            name = f"{engine}-{checksums}"
             longest = self.manifest.ranker.max_length
             return choose_precision(graphs, name, self.dimensions, longest, self._load)
         if asked not in graphs:

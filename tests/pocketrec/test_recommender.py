@@ -4,6 +4,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ from tiny_bundle import COLD, DECAY, SETTINGS, TEMPERATURE, tiny_items
 
 from pocketrec.bundle import LAYOUT
 from pocketrec.catalogue import Item
+from pocketrec.engine import OnnxEngine
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.item_table import ItemTable
 from pocketrec.ranker import DISLIKE_WEIGHT
@@ -397,6 +399,22 @@ def test_numpy_alone_gives_the_same_lists(recommender, tiny_bundle, history):
 def test_a_backend_that_does_not_exist(tiny_bundle):
     with pytest.raises(UsageError, match="backend: expected onnxruntime or numpy, found 'torch'"):
         Recommender.open(tiny_bundle, backend="torch")
+
+
+def test_an_engine_of_ones_own(tiny_bundle):
+    loaded = []
+
+    def load(path):
+        loaded.append(path.name)
+        return OnnxEngine(path)
+
+    other = Recommender.open(tiny_bundle, backend=load, precision="int8")
+    expected = Recommender.open(tiny_bundle).recommend(SHORT, 5)
+    assert other.recommend(SHORT, 5) == expected
+    assert other.with_items([]).encode(["a film"]).shape == (1, other.dimensions)
+    assert loaded == [LAYOUT.sequence_encoder, LAYOUT.scorer, LAYOUT.text_encoder]
+    # The choice of the precision is noted by the loader's name, where it has one.
+    assert Recommender.open(tiny_bundle, backend=partial(load)).recommend(SHORT, 5) == expected
 
 
 def test_a_device_without_onnxruntime(tiny_bundle):

@@ -1,0 +1,1 @@
+"""What the app is packaged for Android with; none of it goes onto the phone."""
