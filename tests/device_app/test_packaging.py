@@ -61,7 +61,8 @@ def test_what_is_staged(staged: Path, tiny_bundle: Path) -> None:
 
 def test_nothing_is_staged_that_only_builds(staged: Path) -> None:
     code = (
-        "import sys, device_app.session, pocketrec.additions, pocketrec.numpy_engine;"
+        "import sys, device_app.session, device_app.importers.reading;"
+        "import pocketrec.additions, pocketrec.numpy_engine;"
         "print(*(name for name in sys.modules if name.partition('.')[0] == 'pocketrec'))"
     )
     call = [sys.executable, "-B", "-c", code]
