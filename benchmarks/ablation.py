@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.accuracy import interval
+from benchmarks.report import signed
 from benchmarks.run import data_record, environment
 from distill.fusion import choose_settings, ranker
 from distill.recipe import StudentRecipe
@@ -24,7 +25,7 @@ from pocketrec.errors import PocketRecError
 from pocketrec.evaluation import rank_targets
 from pocketrec.files import write_json
 from pocketrec.run import Run
-from pocketrec.splits import Indices
+from pocketrec.splits import Indices, interaction_counts
 
 RESULTS = Path(__file__).parent / "results"
 NONE = "none"
@@ -90,7 +91,7 @@ def _measure(
 ) -> dict[str, npt.NDArray[np.float64]]:
     """NDCG@10 of each user: on validation and test, of the sequence encoder alone and fused."""
     split, items = run.split, len(artefact.item_vectors)
-    counts = np.bincount(np.concatenate(split.train), minlength=items).astype(np.float32)
+    counts = interaction_counts(split.train, items)
     torch.manual_seed(seed)
     space = ItemTable(artefact.item_vectors, counts > 0, recipe)
     length = artefact.windows.shape[1]
@@ -148,12 +149,11 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print NDCG@10 of every way, and how far it is from the student that hears no teacher."""
     shown = ("alone, validation", "fused, validation", "fused, test")
     columns = ("NDCG@10", "alone, val.", "fused, val.", "fused, test", f"less {NONE}")
-    drawn = table(*columns, right=columns[1:])
-    drawn.padding, drawn.show_edge = (0, 1, 0, 0), False  # else it would not fit in 80 columns
+    drawn = table(*columns, right=columns[1:], narrow=True)
     for row in rows:
         found = [row["ndcg@10"][name] for name in shown]
         less = found[-1].get("less_none")
-        gap = f"{less['mean']:+.4f} ({less['low']:+.4f} to {less['high']:+.4f})" if less else ""
+        gap = signed(less) if less else ""
         drawn.add_row(row["way"], *(f"{one['mean']:.4f}" for one in found), gap)
     results().print(drawn)
 

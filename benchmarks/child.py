@@ -1,6 +1,6 @@
-"""A fresh process from its first import to its first recommendation; started by `benchmarks.memory`.
+"""A fresh process from its first import to its first recommendation, or that opens a bundle; see `benchmarks.memory`.
 
-Prints the seconds that took and the peak resident memory in bytes.
+Prints the seconds that took, and its peak resident memory in bytes or, of opening, the private memory that it added.
 """
 
 import sys
@@ -8,13 +8,20 @@ import time
 
 
 def main(kind: str, path: str, history: list[str]) -> None:
-    """``kind`` is "empty", "bundle" (``path`` a bundle) or "matrix" (``path`` a float32 [N, N] item-item .npy)."""
+    """Do what ``kind`` says.
+
+    Args:
+        kind: "empty", "bundle" or "open" (``path`` a bundle), or "matrix" (``path`` a float32 [N, N] item-item .npy).
+    """
+    if kind == "open":
+        open_alone(path)
+        return
     started = time.perf_counter()
     match kind:
         case "bundle":
             from pocketrec import Recommender
 
-            Recommender.open(path).recommend(history, k=10)
+            Recommender.open(path, precision="int8").recommend(history, k=10)
         case "matrix":
             import numpy as np
 
@@ -23,6 +30,20 @@ def main(kind: str, path: str, history: list[str]) -> None:
             scores[rows] = -np.inf
             np.argpartition(scores, -10)[-10:]
     print(time.perf_counter() - started, peak_memory())
+
+
+def open_alone(path: str) -> None:
+    import onnxruntime  # noqa: F401 - importing it is no part of opening
+    import psutil
+
+    from pocketrec.recommender import Recommender
+
+    process = psutil.Process()
+    before = process.memory_full_info().uss
+    started = time.perf_counter()
+    recommender = Recommender.open(path)
+    print(time.perf_counter() - started, process.memory_full_info().uss - before)
+    assert recommender.manifest  # still open when it was measured
 
 
 def peak_memory() -> int:

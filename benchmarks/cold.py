@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from benchmarks.accuracy import interval
+from benchmarks.report import signed
 from benchmarks.run import data_record, environment
 from export.build import catalogue_items
 from pocketrec import columns as c
@@ -20,10 +21,12 @@ from pocketrec.cli.progress import RichReport
 from pocketrec.cli.stages import run_stages
 from pocketrec.data import Dataset, load
 from pocketrec.errors import PocketRecError
+from pocketrec.evaluation import rank_targets
 from pocketrec.files import atomic_folder, write_json
 from pocketrec.recommender import Recommender
 from pocketrec.run import STAGES, Run
-from pocketrec.splits import Cases, Indices, cold_items
+from pocketrec.splits import Cases, cold_items, interaction_counts
+from teacher.scorers import Popularity
 
 RESULTS = Path(__file__).parent / "results"
 BUNDLE = "holdout/bundle"
@@ -47,10 +50,10 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     shipped = Recommender.open(run.folder / BUNDLE, precision="int8")
     items = catalogue_items(whole)
     extended = shipped.with_items([items[item] for item in cold])
-    counts = np.bincount(np.concatenate(split.train), minlength=len(items)).astype(np.float32)
+    popularity = Popularity(interaction_counts(split.train, len(items)))
     found = {
         "bundle": ranks(extended, whole, split.test),
-        "popularity": popular_ranks(counts, split.test),
+        "popularity": rank_targets(popularity.scores, split.test),
     }
     warm = run.split.test.sample(2000, seed)
     before, after = (ranks(r, run.dataset, warm) for r in (shipped, extended))
@@ -94,16 +97,6 @@ def ranks(recommender: Recommender, dataset: Dataset, cases: Cases) -> npt.NDArr
     return np.array(found)
 
 
-def popular_ranks(counts: npt.NDArray[np.float32], cases: Cases) -> npt.NDArray[np.float64]:
-    """The same by how often items were chosen: cold ones share the last places."""
-
-    def one(history: Indices, target: int) -> float:
-        return float(metrics.ranks(counts[None], np.array([target]), [history])[0])
-
-    pairs = zip(cases.histories, cases.targets, strict=True)
-    return np.array([one(history, target) for history, target in pairs])
-
-
 def _summary(rank: npt.NDArray[np.float64]) -> dict[str, Any]:
     return {
         "recall@10": interval(metrics.bootstrap(metrics.recall_at(rank, 10))),
@@ -125,11 +118,9 @@ def show(result: dict[str, Any]) -> None:
     drawn.add_row("random", *chance, "")
     results().print(drawn)
     warm = result["warm"]
-    lost = warm["lost"]
     print(
         f"{result['data']['cold_items']:,} items were added by their text, {result['cases']:,} users chose one next. "
-        f"Warm items: NDCG@10 {warm['ndcg@10']:.4f} before, {lost['mean']:+.4f} "
-        f"({lost['low']:+.4f} to {lost['high']:+.4f}) after."
+        f"Warm items: NDCG@10 {warm['ndcg@10']:.4f} before, {signed(warm['lost'])} after."
     )
 
 

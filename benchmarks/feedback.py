@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.accuracy import interval
+from benchmarks.report import signed
 from benchmarks.run import data_record, environment
 from pocketrec import metrics
 from pocketrec.cli.output import results, say, table
@@ -112,16 +113,14 @@ def measure(folder: Path, out: Path) -> None:
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print the median rank and NDCG@10 of held-out choices, and what each step changes."""
     numbers = ("rank", "NDCG@10")
-    drawn = table("held out", "way", *numbers, "change (95 % CI)", right=numbers)
-    drawn.padding, drawn.show_edge = (0, 1, 0, 0), False  # else it would not fit in 80 columns
+    drawn = table("held out", "way", *numbers, "change (95 % CI)", right=numbers, narrow=True)
     for row in rows:
-        change = row["change"]
         drawn.add_row(
             f"{row['held_out']} ({row['choices']})",
             row["way"],
             f"{row['median_rank']:,.0f}",
             f"{row['ndcg@10']:.4f}",
-            f"{change['mean']:+.4f} ({change['low']:+.4f} to {change['high']:+.4f})",
+            signed(row["change"]),
         )
     results().print(drawn)
     print("rank: the median, among the items that are not rated yet. change: of NDCG@10.")

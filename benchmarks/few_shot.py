@@ -14,7 +14,7 @@ from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ranks
 from pocketrec.run import Report, Run
-from pocketrec.splits import Cases, Split
+from pocketrec.splits import Cases, Split, interaction_counts
 from teacher.base import BaseTeacher, open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import sharpened
@@ -23,7 +23,7 @@ from teacher.fusion import Fused, choose_weight, validation_ndcg, with_popularit
 from teacher.item_models import Chosen, Tuner, fit, settle, without_text
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
-from teacher.scorers import ItemItem, Popularity, Scorer, interaction_counts
+from teacher.scorers import ItemItem, Popularity, Scorer
 from teacher.sequence import SequenceModel, SequenceScorer, readable, train
 from teacher.stage import TEXT_MODEL
 

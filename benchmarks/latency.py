@@ -99,7 +99,7 @@ def time_bundle(
     slow: int,
 ) -> Iterator[Timing]:
     """Every operation of the device on the bundle at ``path``; ``histories`` hold item ids by length."""
-    recommender = Recommender.open(path)
+    recommender = Recommender.open(path, precision="int8")  # as the accuracy beside it
 
     def recommend(history: list[str]) -> object:
         return recommender.recommend(history, K)

@@ -24,8 +24,7 @@ def start_up(kind: str, path: Path, history: Iterable[object], starts: int) -> d
     Raises:
         RunError: a process failed.
     """
-    command = [sys.executable, "-m", "benchmarks.child", kind, str(path), *map(str, history)]
-    found = [_start(command) for _ in range(starts)]
+    found = [fresh(kind, path, history) for _ in range(starts)]
     seconds, process_seconds, peak = zip(*found, strict=True)
     return {
         "starts": starts,
@@ -35,7 +34,13 @@ def start_up(kind: str, path: Path, history: Iterable[object], starts: int) -> d
     }
 
 
-def _start(command: list[str]) -> tuple[float, float, int]:
+def fresh(kind: str, path: Path, history: Iterable[object] = ()) -> tuple[float, float, int]:
+    """What a fresh process (see `benchmarks.child`) prints, and the seconds from its start to its end between.
+
+    Raises:
+        RunError: the process failed.
+    """
+    command = [sys.executable, "-m", "benchmarks.child", kind, str(path), *map(str, history)]
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     environment = {**os.environ, **threads, "PYTHONPATH": os.pathsep.join(paths)}
@@ -44,9 +49,9 @@ def _start(command: list[str]) -> tuple[float, float, int]:
     elapsed = time.perf_counter() - started
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
-        raise RunError(f"start-up of {command[3]}: expected a recommendation, found {last}")
-    seconds, peak = done.stdout.split()
-    return float(seconds), elapsed, int(peak)
+        raise RunError(f"start-up of {kind}: expected a recommendation, found {last}")
+    seconds, held = done.stdout.split()
+    return float(seconds), elapsed, int(held)
 
 
 def sizes(folder: Path) -> dict[str, int]:

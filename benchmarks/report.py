@@ -1,5 +1,6 @@
 """The report as tables: for the terminal and, between two markers, for the README."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +55,10 @@ def notes(result: Result) -> list[str]:
             f"{fitted} fitted on the {result['peer_items']:,} most chosen items, as the run's settings or "
             f"time budget asked; {scored} no other item."
         )
-    for row in result["differences"]:
-        low, mean, high = (row["ndcg@10"][part] for part in ("low", "mean", "high"))
-        lines.append(
-            f"NDCG@10 of {row['ours']} less {row['theirs']}: {mean:+.4f} ({low:+.4f} to {high:+.4f})."
-        )
+    lines += [
+        f"NDCG@10 of {row['ours']} less {row['theirs']}: {signed(row['ndcg@10'])}."
+        for row in result["differences"]
+    ]
     if unquantized := [name for name, kind in result["precision"].items() if kind != "int8"]:
         lines.append(
             f"Kept in full precision, as int8 missed the parity gate: {', '.join(unquantized)}."
@@ -74,6 +74,11 @@ def notes(result: Result) -> list[str]:
     changed = " with changes" if environment["changed"] else ""
     lines.append(f"`{environment['command']}`, {environment['date']}, {commit}{changed}.")
     return lines
+
+
+def signed(difference: Mapping[str, float]) -> str:
+    """A difference with its interval, as `benchmarks.accuracy.interval` gives it."""
+    return "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference)
 
 
 def markdown(result: Result) -> str:

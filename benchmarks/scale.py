@@ -7,7 +7,6 @@ between them as between those that they were drawn from.
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.latency import Timing, measure, one_thread
-from benchmarks.memory import ROOT
+from benchmarks.memory import fresh
 from benchmarks.run import environment
 from pocketrec.bundle import LAYOUT, seal
 from pocketrec.catalogue import Catalogue, Item
@@ -38,20 +37,7 @@ ENTRIES = 20
 """Most table entries an item."""
 HISTORY, K = 50, 20
 NOISE = 0.05
-CALLS, OPENINGS, COMPARED = 1000, 10, 200
-
-_OPEN = """
-import sys, time
-import psutil
-from pocketrec import Recommender
-import numpy, onnxruntime, sqlite3
-process = psutil.Process()
-before = process.memory_full_info().uss
-started = time.perf_counter()
-recommender = Recommender.open(sys.argv[1])
-seconds = time.perf_counter() - started
-print(seconds, process.memory_full_info().uss - before)
-"""
+CALLS, OPENINGS = 1000, 10
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -131,66 +117,50 @@ def measured(bundle: Path, calls: int) -> dict[str, Any]:
     """Times, private memory and the agreement of two steps with one, of the bundle at ``bundle``."""
     for path in bundle.rglob("*"):
         os.utime(path, (1, 1))  # else it would be checked at each opening, as one just copied
-    first = _opened(bundle)
-    later = np.array([_opened(bundle) for _ in range(OPENINGS)])
-    recommender = Recommender.open(bundle)
+    first, *_ = fresh("open", bundle)
+    later = np.array([fresh("open", bundle) for _ in range(OPENINGS)])
+    recommender = Recommender.open(bundle, precision="int8")
     generator = np.random.default_rng(0)
     size = len(recommender.ids)
-    weights = np.asarray(recommender._table.popularity) + 1
+    chances = recommender.scores([]) + 1
     histories = [
-        generator.choice(size, HISTORY, replace=False, p=weights / weights.sum()) for _ in range(50)
+        recommender.ids.names(
+            generator.choice(size, HISTORY, replace=False, p=chances / chances.sum()).tolist()
+        )
+        for _ in range(50)
     ]
-    ids = recommender.ids
-    named = [ids.names(history.tolist()) for history in histories]
-    ranker = recommender._ranker
 
-    def exact(history: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        return top_k(ranker.scores(history), K, history)
+    def two_steps(history: list[str]) -> list[str]:
+        return [one.item_id for one in recommender.recommend(history, K)]
 
+    def exact(history: list[str]) -> list[str]:
+        best = top_k(recommender.scores(history), K, recommender.ids.indices(history))
+        return recommender.ids.names(best.tolist())
+
+    new = [Item("new", "A title of some words")]
     with one_thread():
         timings: list[Timing] = [
-            measure("bundle", "recommend", lambda h: recommender.recommend(h, K), named, calls),
-            measure("bundle", "exact", exact, histories, calls),
+            measure("bundle", "recommend", two_steps, histories, calls, HISTORY),
+            measure("bundle", "exact", exact, histories, calls, HISTORY),
+            measure("bundle", "add an item", recommender.with_items, [new], min(calls, 200)),
         ]
-        one = [Item("new", "A title of some words")]
-        timings.append(
-            measure("bundle", "add an item", recommender.with_items, [one], min(calls, 200))
-        )
-    best = [ranker.best(history, K, history)[0] for history in (*histories,)]
-    shared = [
-        len(np.intersect1d(found, exact(history))) / K
-        for found, history in zip(best, histories, strict=True)
-    ]
+    shared = [len({*two_steps(history)} & {*exact(history)}) / K for history in histories]
     return {
         "items": size,
         "bytes": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
-        "first_opening_seconds": first[0],
+        "first_opening_seconds": first,
         "opening_seconds": float(np.median(later[:, 0])),
-        "private_bytes": int(np.median(later[:, 1])),
+        "private_bytes": int(np.median(later[:, 2])),
         "top20_shared": float(np.mean(shared)),
         "timings": [asdict(timing) for timing in timings],
     }
 
 
-def _opened(bundle: Path) -> tuple[float, int]:
-    """Seconds and private bytes that opening takes in a fresh process."""
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    done = subprocess.run(
-        [sys.executable, "-c", _OPEN, str(bundle)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)},
-    )
-    seconds, private = done.stdout.split()
-    return float(seconds), int(private)
-
-
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print a line a size."""
     columns = ("items", "MB", "own MB", "open", "p50", "p95", "p99", "exact", "add", "top 20")
-    drawn = table(*columns, right=columns, title="Times in ms; own MB: private memory of opening")
-    drawn.padding, drawn.show_edge = (0, 1, 0, 0), False  # else it would not fit in 80 columns
+    heading = "Times in ms; own MB: private memory of opening"
+    drawn = table(*columns, right=columns, title=heading, narrow=True)
     for row in rows:
         recommend, exact, add = row["timings"]
         spent = [*(recommend[part] for part in ("p50", "p95", "p99")), exact["p50"], add["p50"]]

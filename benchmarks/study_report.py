@@ -15,7 +15,7 @@ from benchmarks.few_shot import (
     SENTENCES_ALONE,
     TRANSFER,
 )
-from benchmarks.report import NOTHING, replace_section
+from benchmarks.report import NOTHING, replace_section, signed
 from pocketrec.cli.output import results, table
 from teacher.readings import reads_with_adapter
 from teacher.stage import TEXT_MODEL
@@ -153,8 +153,7 @@ def _both(one: Row) -> str:
 
 
 def _difference(one: Row) -> str:
-    mean, low, high = (one["ndcg@10"][part] for part in ("mean", "low", "high"))
-    return f"{mean:+.4f} ({low:+.4f} to {high:+.4f})"
+    return signed(one["ndcg@10"])
 
 
 def _by_share(
@@ -166,8 +165,7 @@ def _by_share(
 
 
 def _draw(heading: str, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
-    made = table(*columns, right=columns[1:], title=heading)
-    made.padding, made.show_edge = (0, 1, 0, 0), False  # else a name would wrap in 80 columns
+    made = table(*columns, right=columns[1:], title=heading, narrow=True)
     for line in lines:
         made.add_row(*line)
     results().print(made)

@@ -10,11 +10,12 @@ from distill.recipe import StudentRecipe
 from distill.student import SequenceEncoder
 from distill.train import StudentScorer
 from pocketrec import encoders, metrics
+from pocketrec.cold_items import impute
 from pocketrec.engine import Array
 from pocketrec.evaluation import rank_targets
 from pocketrec.item_vectors import FloatVectors
 from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
-from pocketrec.ranker import Ranker, RankerSettings, impute, popularity_scores, standardize
+from pocketrec.ranker import Ranker, RankerSettings, popularity_scores, standardize
 from pocketrec.splits import Cases
 
 DECAYS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
@@ -68,7 +69,7 @@ def choose_settings(
     scorer = StudentScorer(torch.from_numpy(vectors), encoder, length)
     nobody = np.zeros(len(vectors), dtype=np.float32)
     rankers = {
-        d: ranker(vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d, 0.0, 0.0))
+        d: ranker(vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d))
         for d in DECAYS
     }
     ranks: dict[tuple[float, float], list[npt.NDArray[np.float64]]] = {}
@@ -92,9 +93,8 @@ def choose_settings(
                 )
     ndcg = {key: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for key, r in ranks.items()}
     decay, weight = max(ndcg, key=lambda key: ndcg[key])
-    return RankerSettings(length, weight, round(1 - weight, 1), decay, 0.0, 0.0), ndcg[
-        decay, weight
-    ]
+    chosen = RankerSettings(length, weight, round(1 - weight, 1), decay)
+    return chosen, ndcg[decay, weight]
 
 
 def choose_popularity(

@@ -21,7 +21,7 @@ from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.ranker import Ranker
 from pocketrec.run import Report, Run
-from pocketrec.splits import Cases, Indices
+from pocketrec.splits import Cases, Indices, interaction_counts
 from pocketrec.tokenizer import Tokenizer
 
 Vectors = npt.NDArray[np.float32]
@@ -63,7 +63,7 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     """The student of the held-out teacher; everything is chosen on validation, test is read once."""
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
-    popularity = _popularity(split.train, len(artefact.item_vectors))
+    popularity = interaction_counts(split.train, len(artefact.item_vectors))
     items, encoder, trained = _train(
         run,
         recipe,
@@ -130,7 +130,7 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     tokenizer = Tokenizer.load(run.folder / "student/holdout" / TOKENIZER)
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
     features = tfidf_vectors(tokens, len(tokenizer), artefact.item_vectors.shape[1], seed)
-    popularity = _popularity(split.train, len(features))
+    popularity = interaction_counts(split.train, len(features))
     items, encoder, trained = _train(
         run, recipe, artefact, features, popularity, None, "control", None, report
     )
@@ -165,7 +165,7 @@ def _refit(
     artefact = TeacherArtefact.load(run.folder / "teacher/final")
     before = Student.load(run.folder / "student/holdout")
     shutil.copyfile(before.tokenizer, folder / TOKENIZER)
-    popularity = _popularity(run.dataset.sequences, len(artefact.item_vectors))
+    popularity = interaction_counts(run.dataset.sequences, len(artefact.item_vectors))
     items, encoder, trained = _train(
         run,
         recipe,
@@ -264,10 +264,6 @@ def _distill_text(
         batches = torch.from_numpy(tokens).split(TEXTS)
         found = np.concatenate([text(batch).numpy() for batch in batches])
     return text, found, cosine
-
-
-def _popularity(train: list[Indices], items: int) -> Vectors:
-    return np.bincount(np.concatenate(train), minlength=items).astype(np.float32)
 
 
 def _vectors(items: ItemTable) -> Vectors:

@@ -20,6 +20,8 @@ from pocketrec.files import atomic_write
 from pocketrec.tokenizer import Tokenizer, bucket
 
 PADDING, UNKNOWN = "[PAD]", "[UNK]"
+NORMALIZER = normalizers.BertNormalizer()
+SPLITTER = pre_tokenizers.BertPreTokenizer()
 LONGEST_WORD = 100
 ALPHABET = 2000
 """Most different characters that get a piece of their own; the rest share the buckets."""
@@ -50,10 +52,6 @@ def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> Tokenizer:
     with atomic_write(path) as temporary:
         made.save(str(temporary))
     return Tokenizer.load(path)
-
-
-NORMALIZER = normalizers.BertNormalizer()
-SPLITTER = pre_tokenizers.BertPreTokenizer()
 
 
 def _words(texts: list[str]) -> Counter[str]:

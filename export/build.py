@@ -27,6 +27,7 @@ from pocketrec.columns import CATEGORIES, CREATOR, DESCRIPTION, ITEM_ID, TITLE, 
 from pocketrec.data import Dataset
 from pocketrec.encoders import SequenceEncoder
 from pocketrec.engine import OnnxEngine
+from pocketrec.errors import UsageError
 from pocketrec.item_table import ItemTable, table_ranker
 from pocketrec.item_vectors import FloatVectors
 from pocketrec.manifest import DataRecord, Manifest
@@ -172,9 +173,18 @@ def write_bundle(
 
 
 def _today() -> date:
-    """SOURCE_DATE_EPOCH where it is set, so that a build can be repeated byte for byte."""
+    """SOURCE_DATE_EPOCH where it is set, so that a build can be repeated byte for byte.
+
+    Raises:
+        UsageError: it is no number of seconds.
+    """
     given = os.environ.get("SOURCE_DATE_EPOCH")
-    return datetime.fromtimestamp(int(given), UTC).date() if given else date.today()
+    try:
+        return datetime.fromtimestamp(int(given), UTC).date() if given else date.today()
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(
+            f"SOURCE_DATE_EPOCH: expected seconds since 1970, found {given!r}; correct or unset it"
+        ) from error
 
 
 def catalogue_items(dataset: Dataset) -> list[Item]:

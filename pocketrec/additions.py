@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pocketrec.catalogue import Item
 from pocketrec.errors import DataError
+from pocketrec.recommender import Recommender
 
 _COLUMNS = "item_id, title, description, categories, creator, year"
 _SCHEMA = """
@@ -25,7 +26,7 @@ class Additions:
     """The added items of one catalogue, oldest first, in a SQLite file that is made where there is none.
 
     What `add` was given is in the file when it returns, all of it or nothing; the process may be killed at any time.
-    `pocketrec.recommender.Recommender.with_items` makes them recommendable. Belongs to the thread that made it.
+    `added_to` makes them recommendable. Belongs to the thread that made it.
 
     Raises:
         DataError: from every method, the file cannot be read or written, or is no such database.
@@ -40,6 +41,11 @@ class Additions:
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.execute("PRAGMA synchronous = NORMAL")
             self._connection.execute(_SCHEMA)
+
+    def added_to(self, recommender: Recommender) -> Recommender:
+        """``recommender`` with these items, but for those that its bundle has by now."""
+        known = recommender.ids
+        return recommender.with_items([i for i in self.items() if i.item_id not in known])
 
     def items(self) -> list[Item]:
         with self._clear_errors():

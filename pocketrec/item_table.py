@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from pocketrec.cold_items import impute
 from pocketrec.encoders import SequenceEncoder
 from pocketrec.engine import Engine
 from pocketrec.errors import BundleError
@@ -14,7 +15,7 @@ from pocketrec.files import atomic_write
 from pocketrec.item_vectors import Int8Vectors
 from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 from pocketrec.quantize import LEVELS, quantize, quantize_rows
-from pocketrec.ranker import Ranker, RankerSettings, impute
+from pocketrec.ranker import Ranker, RankerSettings
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]

@@ -28,18 +28,16 @@ Int64 = npt.NDArray[np.int64]
 POPULARITY_POWER = 0.75
 """Of the interactions of an item: the counts themselves are ruled by a few bestsellers. As of the noise distribution of
 word2vec (Mikolov et al. 2013, arXiv:1310.4546)."""
-NEIGHBOURS = 20
 NEGLIGIBLE = 1e-3
 """Of a newer item's say: an eighth of the smallest step that an int8 weight can take."""
 TOP_BLOCK = 64
 NOBODY: Int64 = np.empty(0, dtype=np.int64)
 DISLIKE_WEIGHT = 0.5
-"""Chosen on held-out ratings of movielens-small, see docs/benchmarks.md."""
+"""What it does to held-out ratings: docs/bundle.md."""
 TWO_STEP = 200_000
 """Items from which on the best are looked for among scores with a coarse user vector, and then scored as they are."""
 CANDIDATES = 8
 """Items an asked-for one that the second step scores."""
-IMPUTED_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -52,15 +50,15 @@ class RankerSettings:
         neighbour_weight: weight of the table's z-scores.
         decay: what an item's table entry is multiplied with for every newer item in the history; 1 = no decay.
         popularity_weight: weight of the z-scores of what everybody chooses.
-        cold_support: what the imputed table weights of a new item add up to, see `impute`.
+        cold_support: what the imputed table weights of a new item add up to, see `pocketrec.cold_items`.
     """
 
     max_length: int
     sequence_weight: float
     neighbour_weight: float
     decay: float
-    popularity_weight: float
-    cold_support: float
+    popularity_weight: float = 0.0
+    cold_support: float = 0.0
 
 
 class Ranker:
@@ -101,7 +99,7 @@ class Ranker:
 
         Args:
             vectors: float32 [M, d] their unit vectors.
-            table: what speaks for them, see `impute`; targets are of the joined catalogue.
+            table: what speaks for them; targets are of the joined catalogue.
         """
         return Ranker(
             JoinedVectors(self.vectors, FloatVectors(vectors)),
@@ -287,48 +285,6 @@ def top_k(scores: Float32, k: int, excluded: Int64) -> Int64:
     least = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
     reached = np.flatnonzero(scores >= least)
     return reached[np.argsort(-scores[reached], kind="stable")[:k]]
-
-
-def impute(
-    vectors: Float32, known_vectors: Float32, support: float, k: int = NEIGHBOURS
-) -> tuple[Int64, Int64, Float32]:
-    """Table entries for items that nobody has chosen yet, from their content.
-
-    A new item is spoken for by its ``k`` nearest known items, in proportion to cosine ** 4 (cosines below 0 count as
-    0), and its weights add up to ``support``: about what speaks for a known item.
-
-    Args:
-        vectors: float32 [M, d] unit vectors of the new items.
-        known_vectors: float32 [N, d] unit vectors of the known items.
-        support: what the weights of a new item add up to.
-        k: entries an item.
-
-    Returns:
-        Of each entry the known item int64 [E], the new item int64 [E] (a row of ``vectors``) and the weight
-        float32 [E].
-    """
-    sources, targets, weights = [], [], []
-    for start in range(0, len(vectors), IMPUTED_AT_ONCE):
-        cosines = vectors[start : start + IMPUTED_AT_ONCE] @ known_vectors.T
-        for row, values in enumerate(cosines, start):
-            nearest, shares = imputed(values, support, k)
-            sources.append(nearest)
-            targets.append(np.full(len(nearest), row))
-            weights.append(shares)
-    none = np.empty(0, dtype=np.int64)
-    return (
-        np.concatenate([none, *sources]),
-        np.concatenate([none, *targets]),
-        np.concatenate([none, *weights]).astype(np.float32),
-    )
-
-
-def imputed(cosines: Float32, support: float, k: int = NEIGHBOURS) -> tuple[Int64, Float32]:
-    """What `impute` gives one new item with ``cosines`` float32 [N] to the known items: those and their weights."""
-    nearest = top_k(cosines, k, np.empty(0, dtype=np.int64))
-    nearest = nearest[cosines[nearest] > 0]
-    shares = (cosines[nearest] / cosines[nearest[:1]]) ** 4
-    return nearest, shares * (support / shares.sum()) if len(nearest) else shares
 
 
 def popularity_scores(popularity: Float32) -> Float32:

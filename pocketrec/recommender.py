@@ -3,7 +3,7 @@
 import copy
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,21 +15,20 @@ import numpy.typing as npt
 from pocketrec.bundle import LAYOUT, Opened, open_bundle, pack, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.checked import remember
+from pocketrec.cold_items import ColdItems
 from pocketrec.encoders import TextEncoder
 from pocketrec.engine import Backend, Loader, engine_loader
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.files import atomic_folder
 from pocketrec.ids import LazyIdMap
 from pocketrec.item_table import ItemTable, table_ranker
-from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 from pocketrec.precision import Precision, choose_precision
-from pocketrec.ranker import Ranker, imputed, top_k
+from pocketrec.ranker import top_k
 from pocketrec.rules import BoundRules, Rules
 from pocketrec.tokenizer import Tokenizer
 
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
-
 
 ENCODERS: Final[dict[Precision, str]] = {
     "int8": LAYOUT.sequence_encoder,
@@ -51,7 +50,7 @@ class Recommendations:
     Attributes:
         items: the list.
         is_default: whether the history held no known item, so that this is the popularity list.
-        unknown: ids of the history that are not in the catalogue, in their order.
+        unknown: ids of the history, and of what is disliked, that are not in the catalogue, in their order.
     """
 
     items: tuple[Recommendation, ...]
@@ -71,49 +70,6 @@ class Reason:
 
     item_id: str
     drop: float
-
-
-@dataclass(frozen=True)
-class _Added:
-    """Items that are not the bundle's own.
-
-    Attributes:
-        vectors: float32 [M, d].
-        sources: of each what speaks for it, int64, and how much.
-        weights: float32 arrays as long.
-    """
-
-    items: tuple[Item, ...]
-    vectors: Float32
-    sources: tuple[Int64, ...]
-    weights: tuple[Float32, ...]
-
-    @classmethod
-    def of(
-        cls,
-        items: Sequence[Item],
-        vectors: Float32,
-        speaking_for: Callable[[Float32], tuple[Int64, Float32]],
-    ) -> Self:
-        sources, weights = zip(*map(speaking_for, vectors), strict=True)
-        return cls(tuple(items), vectors, sources, weights)
-
-    def joined(self, more: "_Added") -> "_Added":
-        return _Added(
-            self.items + more.items,
-            np.concatenate([self.vectors, more.vectors]),
-            self.sources + more.sources,
-            self.weights + more.weights,
-        )
-
-    def extend(self, ranker: Ranker) -> Ranker:
-        counts = [len(found) for found in self.sources]
-        targets = np.repeat(np.arange(len(ranker), len(ranker) + len(self.items)), counts)
-        size = len(ranker) + len(self.items)
-        table = NeighbourTable.from_entries(
-            size, np.concatenate(self.sources), targets, np.concatenate(self.weights)
-        )
-        return ranker.extended(self.vectors, NeighbourIndex.of(table))
 
 
 class Recommender:
@@ -150,7 +106,7 @@ class Recommender:
             self._load(self._folder / LAYOUT.scorer),
             self.manifest.ranker,
         )
-        self._added: _Added | None = None
+        self._added = ColdItems.none(self.dimensions)
         if opened.is_new:
             self._table.check(self._folder / LAYOUT.items)
             self.catalogue.check()
@@ -248,8 +204,8 @@ class Recommender:
         return Recommendations(
             self._recommendations(best, found),
             is_default=len(known) == 0,
-            unknown=tuple(i for i in history if i not in self.ids)
-            if len(known) < len(history)
+            unknown=tuple(i for i in (*history, *disliked) if i not in self.ids)
+            if len(known) + len(against) < len(history) + len(disliked)
             else (),
         )
 
@@ -323,18 +279,17 @@ class Recommender:
         self._check_new(items)
         if not items:
             return self
-        new = _Added.of(items, self.encode([item.text for item in items]), self._speaking_for)
         more = copy.copy(self)
-        more._added = self._added.joined(new) if self._added else new
+        more._added = self._added.joined(
+            items,
+            self.encode([item.text for item in items]),
+            self._shipped.vectors,
+            self.manifest.ranker.cold_support,
+        )
         more._ranker = more._added.extend(self._shipped)
         more.catalogue = self.catalogue.extended(items)
         more.ids = LazyIdMap(more.catalogue)
         return more
-
-    def _speaking_for(self, vector: Float32) -> tuple[Int64, Float32]:
-        """The shipped items that are nearest to a new one, and their weights."""
-        cosines = self._shipped.vectors.products(vector)
-        return imputed(cosines, self.manifest.ranker.cold_support)
 
     def add_items(self, items: Sequence[Item], out: str | Path) -> None:
         """Write a new bundle with further items, known by their text alone.
@@ -356,7 +311,7 @@ class Recommender:
         if not items:
             raise UsageError("add_items: expected at least one item, found none")
         self._check_new(items)
-        items = [*(self._added.items if self._added else ()), *items]
+        items = [*self._added.items, *items]
         vectors = self.encode([item.text for item in items])
         table = self._table.extended(vectors, self.manifest.ranker.cold_support)
         if out.suffix == ".zip":

@@ -187,3 +187,10 @@ def everything(dataset: Dataset) -> Split:
     """All interactions train and nothing is held out: what a bundle is fitted on once its settings are chosen."""
     nothing = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
     return Split("all interactions", dataset.sequences, dataset.unordered, nothing, nothing)
+
+
+def interaction_counts(train: list[Indices], items: int) -> npt.NDArray[np.float32]:
+    """Training interactions of each item; float32 [N]."""
+    return np.bincount(np.concatenate([*train, np.zeros(0, np.int64)]), minlength=items).astype(
+        np.float32
+    )

@@ -7,13 +7,13 @@ import numpy as np
 from pocketrec.errors import DataError
 from pocketrec.files import cache_folder
 from pocketrec.run import Report
+from pocketrec.splits import interaction_counts
 from teacher.adapted import load_adapted
 from teacher.backbone import Backbone, load_backbone
 from teacher.base import ADAPTER, BaseTeacher
 from teacher.encode import encode_items
 from teacher.pretraining import Domain, pretrain
 from teacher.recipe import PretrainingRecipe
-from teacher.scorers import interaction_counts
 from teacher.sequence import readable
 from teacher.sources import Source, load_sources
 from teacher.whitening import fit_readings

@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 from scipy import sparse
 
+from pocketrec.cold_items import impute
 from pocketrec.neighbour_table import NeighbourTable
-from pocketrec.ranker import impute
 from pocketrec.splits import Cases, Indices
 from teacher.evidence import Evidence
 from teacher.fusion import validation_ndcg
@@ -186,7 +186,7 @@ def fit(
 
     Local is over the ``width`` items most related to each (`teacher.local`). Where ``width`` is None, or the model has
     no local form, a larger catalogue gets the exact model of its ``limit`` most chosen items; ``through_text`` scores
-    the others too: each gets a column over its nearest head items (``pocketrec.ranker.impute``).
+    the others too: each gets a column over its nearest head items (``pocketrec.cold_items.impute``).
     """
     items = len(evidence.vectors)
     if limit < items and width and chosen.kind in LOCAL_FITS:

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketrec.errors import DataError
-from pocketrec.splits import Indices
-from teacher.scorers import history_matrix, interaction_counts
+from pocketrec.splits import Indices, interaction_counts
+from teacher.scorers import history_matrix
 from teacher.sources import Source
 
 Mask = npt.NDArray[np.bool_]

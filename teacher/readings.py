@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from pocketrec.files import cache_folder
 from pocketrec.run import Report, Run
+from pocketrec.splits import interaction_counts
 from teacher.adapted import load_adapted
 from teacher.backbone import Backbone, load_backbone
 from teacher.encode import EncodedItems, encode_items
 from teacher.recipe import NONE, TeacherRecipe
-from teacher.scorers import interaction_counts
 from teacher.whitening import Whitening, first_reading, fit_readings, fit_whitening, unit_rows
 
 Vectors = npt.NDArray[np.float32]

@@ -32,13 +32,6 @@ def history_matrix(histories: list[Indices], items: int, decay: float = 1.0) -> 
     return sparse.csr_matrix((values, columns, starts), shape=(len(histories), items))
 
 
-def interaction_counts(train: list[Indices], items: int) -> npt.NDArray[np.float32]:
-    """Training interactions of each item; float32 [N]."""
-    return np.bincount(np.concatenate([*train, np.zeros(0, np.int64)]), minlength=items).astype(
-        np.float32
-    )
-
-
 @dataclass(frozen=True)
 class Popularity:
     """The same list for everybody: training interaction counts, float32 [N]."""

@@ -8,8 +8,7 @@ import numpy as np
 from pocketrec import data
 from pocketrec.data import Dataset
 from pocketrec.errors import UsageError
-from pocketrec.splits import Indices, leave_one_out
-from teacher.scorers import interaction_counts
+from pocketrec.splits import Indices, interaction_counts, leave_one_out
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
-from pocketrec.splits import Cases, Indices, Split, everything
+from pocketrec.splits import Cases, Indices, Split, everything, interaction_counts
 from teacher.adapter import adapter_sha
 from teacher.base import Base, BaseTeacher, open_base
 from teacher.blend import blended, choose_blend
@@ -35,7 +35,7 @@ from teacher.item_models import (
 from teacher.learned_fusion import choose_fusion
 from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
 from teacher.recipe import TeacherRecipe
-from teacher.scorers import ItemItem, Popularity, interaction_counts
+from teacher.scorers import ItemItem, Popularity
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import Verdict, guard
 

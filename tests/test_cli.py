@@ -131,7 +131,7 @@ def test_histories_to_a_file(capsys, tiny_bundle, lines, tmp_path):
     assert called.code == 0
     assert called.out == ""
     assert called.err.splitlines() == [
-        "skipped: 2 of 5 history ids, which are not in the bundle",
+        "skipped: 2 of 5 ids, which are not in the bundle",
         "default list: 1 of 3 users, who have no known item in their history",
     ]
     answers = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
@@ -145,6 +145,8 @@ def test_histories_to_a_file(capsys, tiny_bundle, lines, tmp_path):
 def test_dislikes_of_one_history_and_of_many(capsys, tiny_bundle, lines):
     called = call(capsys, "recommend", tiny_bundle, "--history", "m01", "--disliked", "m06,m02")
     assert called.code == 0
+    called = call(capsys, "recommend", tiny_bundle, "--history", "m01", "--disliked", "m06,x9")
+    assert called.err == "1 of 3 ids are not in the bundle: x9\n"
     one = call(
         capsys, "recommend", tiny_bundle, "--history", "m01", "--disliked", '["m06"]', "--json"
     ).json["items"]
@@ -170,7 +172,7 @@ def test_histories_from_stdin_to_stdout(capsys, tiny_bundle, stdin):
 def test_histories_of_whole_numbers_name_the_same_items(capsys, tiny_bundle, stdin):
     stdin('{"user_id": "a", "history": [1]}\n')
     called = call(capsys, "recommend", tiny_bundle, "--histories", "-")
-    assert "1 of 1 history ids" in called.err
+    assert "1 of 1 ids" in called.err
 
 
 def test_an_answer_to_a_device_does_not_replace_the_device(capsys, tiny_bundle, lines):

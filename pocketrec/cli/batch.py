@@ -58,12 +58,12 @@ def recommend_file(
             }
             stream.write(to_json(answer) + "\n")
             users += 1
-            asked += len(history)
+            asked += len(history) + len(disliked)
             unknown += len(found.unknown)
             defaults += found.is_default
             advance(read)
     if unknown:
-        say(f"skipped: {unknown:,} of {asked:,} history ids, which are not in the bundle")
+        say(f"skipped: {unknown:,} of {asked:,} ids, which are not in the bundle")
     if defaults:
         say(
             f"default list: {defaults:,} of {users:,} users, who have no known item in their history"

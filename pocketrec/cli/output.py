@@ -51,8 +51,14 @@ def print_json(value: Any) -> None:
     print(to_json(value))
 
 
-def table(*columns: str, right: Iterable[str] = (), title: str | None = None) -> "Table":
-    """A plain table; the columns in ``right`` hold numbers. The first column and the numbers are never cut."""
+def table(
+    *columns: str, right: Iterable[str] = (), title: str | None = None, narrow: bool = False
+) -> "Table":
+    """A plain table; the columns in ``right`` hold numbers. The first column and the numbers are never cut.
+
+    Args:
+        narrow: fits more columns into a line of 80 characters.
+    """
     from rich import box
     from rich.table import Table
 
@@ -62,6 +68,8 @@ def table(*columns: str, right: Iterable[str] = (), title: str | None = None) ->
         made.add_column(
             column, justify="right" if number else "left", overflow="fold", no_wrap=number
         )
+    if narrow:
+        made.padding, made.show_edge = (0, 1, 0, 0), False
     return made
 
 

@@ -79,19 +79,21 @@ def recommend(
             }
         )
     else:
-        print_recommendations(recommender, ids, found)
+        print_recommendations(recommender, ids, found, against)
 
 
 def print_recommendations(
-    recommender: "Recommender", history: Sequence[str], found: "Recommendations"
+    recommender: "Recommender",
+    history: Sequence[str],
+    found: "Recommendations",
+    disliked: Sequence[str] = (),
 ) -> None:
     """A table of items with scores and reasons; of the default list with how many chose them."""
     from pocketrec.cli.output import cell, results, say, table
 
     if found.unknown:
-        say(
-            f"{len(found.unknown)} of {len(history)} ids are not in the bundle: {_listed(found.unknown)}"
-        )
+        asked = len(history) + len(disliked)
+        say(f"{len(found.unknown)} of {asked} ids are not in the bundle: {_listed(found.unknown)}")
     if found.is_default:
         print("No known item in the history: the default list, what most people chose")
         made = table("id", "title", "chosen by", right=["chosen by"])

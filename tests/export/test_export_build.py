@@ -20,7 +20,7 @@ from export.recipe import ExportRecipe, Target
 from pocketrec import data
 from pocketrec.bundle import LAYOUT
 from pocketrec.data import Dataset
-from pocketrec.errors import RunError
+from pocketrec.errors import RunError, UsageError
 from pocketrec.item_table import ItemTable
 from pocketrec.recommender import Recommender
 from pocketrec.splits import Cases
@@ -260,3 +260,16 @@ def test_the_item_table_stands_for_the_student(student: Student) -> None:
     np.testing.assert_array_equal(table.neighbours().sources, student.table.sources)
     np.testing.assert_array_equal(table.neighbours().targets, student.table.targets)
     np.testing.assert_array_equal(table.popularity, student.popularity)
+
+
+def test_a_date_that_is_no_number(
+    exported: Exported,
+    student: Student,
+    dataset: Dataset,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for value in ("yesterday", "9" * 30):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", value)
+        with pytest.raises(UsageError, match=f"SOURCE_DATE_EPOCH: expected seconds.*{value}"):
+            write_bundle(tmp_path, exported, student, dataset, TEACHER, "train", LEDGER)

@@ -100,9 +100,20 @@ def test_a_new_edition_of_the_bundle_keeps_them(tmp_path):
     kept.add([MINE])
     for items in (tiny_items(), tiny_items()[:30]):
         bundle = build_tiny_bundle(tmp_path / f"edition-{len(items)}", items)
-        more = Recommender.open(bundle).with_items(kept.items())
+        more = kept.added_to(Recommender.open(bundle))
         assert more.catalogue.get("n1") == MINE
         assert len(more.ids) == len(items) + 1
+
+
+def test_an_edition_that_ships_one_of_them(tmp_path):
+    kept = Additions(tmp_path / "mine.sqlite")
+    kept.add([MINE, OTHER])
+    shipped = Item("n1", "The Rustler, as the bundle names it", categories="Western")
+    bundle = build_tiny_bundle(tmp_path / "edition", [*tiny_items(), shipped])
+    more = kept.added_to(Recommender.open(bundle))
+    assert more.ids.ids[-2:] == ["n1", "n2"]
+    assert more.catalogue.get("n1") == shipped
+    assert kept.items() == [MINE, OTHER]
 
 
 @settings(deadline=None, max_examples=40)

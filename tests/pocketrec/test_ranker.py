@@ -8,13 +8,14 @@ from tiny_data import unit_rows
 
 from export.scorer import write_scorer
 from pocketrec import ranker as module
+from pocketrec.cold_items import impute
 from pocketrec.encoders import SequenceEncoder
 from pocketrec.engine import OnnxEngine
 from pocketrec.errors import BundleError
 from pocketrec.item_vectors import FloatVectors, Int8Vectors
 from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 from pocketrec.quantize import quantize_rows
-from pocketrec.ranker import Ranker, RankerSettings, impute, popularity_scores, top_k
+from pocketrec.ranker import Ranker, RankerSettings, popularity_scores, top_k
 
 NOBODY = np.empty(0, dtype=np.int64)
 

@@ -492,6 +492,7 @@ def test_disliked_items_are_never_returned(recommender, history):
     listed = {r.item_id for r in found}
     assert listed == set(IDS) - {"m07", "m08", *history}
     assert found.is_default == (not history)
+    assert found.unknown == ("x1",)
 
 
 def test_a_liked_item_that_is_disliked_speaks_for_nothing(recommender):

@@ -8,8 +8,8 @@ import pytest
 from scipy import sparse
 from tiny_data import random_histories, unit_rows
 
+from pocketrec.cold_items import impute
 from pocketrec.neighbour_table import NeighbourTable
-from pocketrec.ranker import impute
 from pocketrec.splits import Cases, Indices
 from teacher import item_models
 from teacher.evidence import Evidence

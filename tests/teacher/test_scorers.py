@@ -13,6 +13,7 @@ from tiny_data import random_histories, unit_rows
 
 from pocketrec.catalogue import Item
 from pocketrec.rules import Rules
+from pocketrec.splits import interaction_counts
 from teacher.evidence import Evidence
 from teacher.fusion import Fused
 from teacher.learned_fusion import Concatenation, Gate, LearnedFusion
@@ -25,7 +26,6 @@ from teacher.scorers import (
     Popularity,
     Scorer,
     history_matrix,
-    interaction_counts,
     standardise,
 )
 from teacher.sequence import SequenceModel, SequenceScorer

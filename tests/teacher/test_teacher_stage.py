@@ -13,8 +13,9 @@ from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Run
+from pocketrec.splits import interaction_counts
 from teacher import stage
-from teacher.scorers import Popularity, interaction_counts
+from teacher.scorers import Popularity
 from teacher.transfer import Verdict
 
 RECIPE = """
