@@ -44,7 +44,7 @@ def engine_loader(backend: Backend | Loader | None = None) -> Loader:
     """What loads a graph.
 
     Args:
-        backend: None takes onnxruntime where it is installed, else numpy, which gives the same lists in a tenth of the
+        backend: None takes onnxruntime where it is installed, else numpy, which gives the same lists at a fifth of the
             speed. A loader is taken as it is.
 
     Raises:
