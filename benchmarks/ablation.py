@@ -15,6 +15,7 @@ from benchmarks.report import signed
 from benchmarks.run import data_record, environment
 from distill.fusion import choose_settings, ranker
 from distill.recipe import StudentRecipe
+from distill.stage import student_recipe
 from distill.student import ItemTable, SequenceEncoder
 from distill.train import StudentScorer, Teacher, train_sequence_encoder
 from pocketrec import metrics
@@ -62,9 +63,8 @@ def ablate(folder: Path, ways: Sequence[str], seconds: float, seeds: int, out: P
         UsageError: the run's recipe is impossible.
     """
     run = Run.open(folder)
-    run.facts("teacher/holdout")
+    recipe = student_recipe(run)
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
-    recipe = run.recipe("student", StudentRecipe)
     measured: dict[str, list[dict[str, npt.NDArray[np.float64]]]] = {way: [] for way in ways}
     with RichReport().task("Training students", len(ways) * seeds) as advance:
         for seed in range(seeds):

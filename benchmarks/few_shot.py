@@ -1,5 +1,6 @@
 """Every system of the study on a share of the target's training users: chosen on validation, read once on test."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,7 +16,7 @@ from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ranks
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Split, interaction_counts
-from teacher.base import BaseTeacher, open_base
+from teacher.base import open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import sharpened
 from teacher.evidence import Evidence
@@ -100,22 +101,25 @@ class Target:
         self.way: str = self.facts["reading"]["used"]
         self.vectors = self.readings[self.way]
 
-    def sequence_model(self, seed: int, base: BaseTeacher | None) -> SequenceModel:
+    def from_scratch(self, seed: int, id_rate: float) -> SequenceModel:
         torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
-        model = SequenceModel(self.vectors, self.facts["length"], self.recipe.sequence)
-        if base:
-            base.start(model, self.texts.basis(self.way))
+        return SequenceModel(self.vectors, self.facts["length"], self.recipe.sequence, id_rate)
+
+    def transferred(self, seed: int, id_rate: float) -> SequenceModel:
+        assert self.base.sequence is not None
+        model = self.from_scratch(seed, id_rate)
+        self.base.sequence.start(model, self.texts.basis(self.way))
         return model
 
-    def on_ids(self, seed: int) -> SequenceModel:
+    def on_ids(self, seed: int, id_rate: float) -> SequenceModel:
         """The same where items are nothing but themselves: random vectors that are learned, and no text."""
         torch.manual_seed(seed)
         recipe = self.recipe.sequence.model_copy(update={"id_embedding": True})
         no_text = np.zeros((len(self.vectors), 1), dtype=np.float32)
-        model = SequenceModel(no_text, self.facts["length"], recipe)
+        model = SequenceModel(no_text, self.facts["length"], recipe, id_rate)
         assert model.residual is not None
         # Beside a text the residual starts at 0; alone it would start as one point for all items.
-        nn.init.normal_(model.residual.weight, std=recipe.dimensions**-0.5)
+        nn.init.normal_(model.residual.weight, std=recipe.dimensions**-0.5 / id_rate)
         nn.init.zeros_(model.project.bias)
         return model
 
@@ -252,27 +256,41 @@ class FewShot:
         target, base, seed = self.target, self.target.base.sequence, self.seed
         found = {}
         if base:
-            untrained = target.sequence_model(seed, base)
+            untrained = target.transferred(seed, 1.0)
             found[ZERO_SHOT] = self._judge(SequenceScorer(untrained), ZERO_SHOT)
         if not self.share:
             return found
-        models = {ON_IDS: target.on_ids(seed), SCRATCH: target.sequence_model(seed, None)}
+        rates = target.recipe.sequence.id_rates
+        _, found[ON_IDS], _ = self._trained(ON_IDS, target.on_ids, rates)
+        rate, found[SCRATCH], scratch = self._trained(SCRATCH, target.from_scratch, rates)
         if base:
-            models[TRANSFER] = target.sequence_model(seed, base)
-        sequences, as_sets = readable(self.split.train, self.split.unordered)
-        recipe = schedule(target.recipe.sequence, self.share)
-        given = sequences, self.split.validation, recipe, seed, self.seconds
-        for name, model in models.items():
-            with self.report.task(f"Training: {name}", 1.0) as advance:
-                trained = train(
-                    model, *given, shuffle=as_sets, pretrained=name == TRANSFER, progress=advance
-                )
-            settings = f"{name} ({trained.epochs} epochs)"
-            found[name] = self._judge(SequenceScorer(model), settings)
-        if base:
-            both = SequenceScorer(models[SCRATCH], models[TRANSFER])
-            found[TOGETHER] = self._judge(both, TOGETHER)
+            _, found[TRANSFER], after = self._trained(TRANSFER, target.transferred, (rate,))
+            found[TOGETHER] = self._judge(SequenceScorer(scratch, after), TOGETHER)
         return found
+
+    def _trained(
+        self, name: str, make: Callable[[int, float], SequenceModel], rates: Sequence[float]
+    ) -> tuple[float, Fitted, SequenceModel]:
+        """The model of the ID rate that validation prefers, each trained for as long."""
+        sequences, as_sets = readable(self.split.train, self.split.unordered)
+        tried = []
+        for rate in rates:
+            model = make(self.seed, rate)
+            with self.report.task(f"Training: {name}, IDs at rate {rate:g}", 1.0) as advance:
+                trained = train(
+                    model,
+                    sequences,
+                    self.split.validation,
+                    schedule(self.target.recipe.sequence, self.share),
+                    self.seed,
+                    self.seconds,
+                    shuffle=as_sets,
+                    pretrained=name == TRANSFER,
+                    progress=advance,
+                )
+            settings = f"{name} ({trained.epochs} epochs, IDs at rate {rate:g})"
+            tried.append((rate, self._judge(SequenceScorer(model), settings), model))
+        return max(tried, key=lambda one: one[1].validation)
 
     def fused(self, systems: dict[str, Fitted]) -> dict[str, Fitted]:
         """The best sequence model with the best EASE with text, with what helps of ItemKNN, Content and popularity."""

@@ -21,6 +21,8 @@ class StudentRecipe(BaseModel):
     dropout: float = Field(0.2, ge=0, lt=1)
     item_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the vectors that the item space is projected from."""
+    id_rate: PositiveFloat | None = None
+    """How many times as fast as the rest the ID residual learns; as in the teacher when not given."""
     temperature: PositiveFloat = 15.0
     """Start of the learned temperature that multiplies cosine logits."""
     cross_entropy: float = Field(0.2, ge=0)

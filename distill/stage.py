@@ -40,7 +40,7 @@ def run(run: Run, report: Report) -> None:
         UsageError: the recipe has an unknown key or an impossible value.
         RunError: the teacher's artefact is missing or damaged.
     """
-    recipe = run.recipe("student", StudentRecipe)
+    recipe = student_recipe(run)
     inputs = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/holdout")["fingerprint"]}
     holdout = run.artefact(
         "student/holdout", inputs, lambda f: _distill(run, recipe, f, report), report
@@ -57,6 +57,13 @@ def run(run: Run, report: Report) -> None:
         "chosen": holdout,
     }
     run.artefact("student/final", final, lambda f: _refit(run, recipe, holdout, f, report), report)
+
+
+def student_recipe(run: Run) -> StudentRecipe:
+    """The run's settings of the student, with the teacher's ID rate where they give none."""
+    recipe = run.recipe("student", StudentRecipe)
+    found = recipe.id_rate or run.facts("teacher/holdout")["id_rate"]
+    return recipe.model_copy(update={"id_rate": found})
 
 
 def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dict[str, Any]:

@@ -143,6 +143,7 @@ class ItemTable(nn.Module):
         self.project = nn.Linear(features.shape[1], recipe.dimensions)
         self.residual = nn.Embedding(len(features), recipe.dimensions)
         nn.init.zeros_(self.residual.weight)
+        self.id_rate = recipe.id_rate or 1.0
         self.dropout = nn.Dropout(recipe.item_dropout)
 
     def forward(self, rows: Tensor | None = None) -> Tensor:
@@ -150,7 +151,7 @@ class ItemTable(nn.Module):
         features, residual, warm = self.features, self.residual.weight, self.warm
         if rows is not None:
             features, residual, warm = features[rows], self.residual(rows), warm[rows]
-        residual = self.dropout(residual * warm)
+        residual = self.id_rate * self.dropout(residual * warm)
         return functional.normalize(self.project(self.dropout(features)) + residual, dim=-1)
 
     def learned(self) -> dict[str, Tensor]:

@@ -28,9 +28,12 @@ class SequenceRecipe(Strict):
     """Start of the learned temperature that multiplies cosine logits."""
     id_embedding: bool = True
     """Add a learned ID residual to the projected text vector; pre-training never does."""
+    id_rates: tuple[PositiveFloat, ...] = Field((1.0, 10.0), min_length=1)
+    """How many times as fast as the rest the ID residual learns, chosen on validation: slow ones leave more to the
+    texts, which is better where interactions are few."""
     longest: int = Field(32, ge=2)
     """Most history items read; shorter where the data set's histories are."""
-    learning_rate: PositiveFloat = 1e-3
+    learning_rate: PositiveFloat = 2e-3
     weight_decay: float = Field(0.05, ge=0)
     batch: PositiveInt = 256
     """Windows a step."""
@@ -67,7 +70,7 @@ class PretrainingRecipe(Strict):
     dimensions: PositiveInt = 256
     """Directions of a domain's item vectors that are kept, as in ``TeacherRecipe``."""
     whitening: float = Field(0.25, ge=0, le=0.5)
-    sequence: SequenceRecipe = SequenceRecipe(dropout=0.2, learning_rate=2e-3)
+    sequence: SequenceRecipe = SequenceRecipe(dropout=0.2)
 
 
 class TeacherRecipe(Strict):

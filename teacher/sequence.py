@@ -24,16 +24,26 @@ class SequenceModel(nn.Module):
     """SASRec (Kang and McAuley 2018) whose item embedding is a projection of a text vector plus a learned ID residual.
 
     Logits are cosines times a learned temperature, so that popular items gain nothing by the length of their vector.
+
+    Args:
+        vectors: of the item texts, unit rows; float32 [N, v].
+        length: most history items that are read.
+        id_rate: how many times as fast as the rest the ID residual learns.
     """
 
     vectors: Tensor
 
     def __init__(
-        self, vectors: npt.NDArray[np.float32], length: int, recipe: SequenceRecipe
+        self,
+        vectors: npt.NDArray[np.float32],
+        length: int,
+        recipe: SequenceRecipe,
+        id_rate: float = 1.0,
     ) -> None:
         super().__init__()
         d = recipe.dimensions
         self.length = length
+        self.id_rate = id_rate
         # Unit rows of v numbers are small ones; at unit variance the projection learns twice as fast.
         self.register_buffer(
             "vectors", torch.from_numpy(vectors * np.float32(vectors.shape[1] ** 0.5))
@@ -58,7 +68,8 @@ class SequenceModel(nn.Module):
         item = self.project(self.item_dropout(self.vectors if rows is None else self.vectors[rows]))
         if self.residual is not None:
             residual = self.residual.weight if rows is None else self.residual(rows)
-            item = item + self.item_dropout(residual)
+            # Adam's steps do not depend on a gradient's size: a factor here is one on the learning rate.
+            item = item + self.id_rate * self.item_dropout(residual)
         return functional.normalize(item, dim=-1)
 
     def forward(self, histories: Tensor, items: Tensor) -> Tensor:

@@ -111,17 +111,19 @@ def _train_sequence(
     way: str,
     length: int,
     base: BaseTeacher | None,
+    id_rate: float,
     seconds: float | None,
     epochs: int | None,
     report: Report,
 ) -> tuple[SequenceModel, Trained]:
     """A sequence model on the training part of ``split``, from the weights of ``base`` or from random ones."""
     torch.manual_seed(run.settings.seed)  # of the first weights; train() seeds its own draws
-    model = SequenceModel(readings.vectors(way), length, recipe.sequence)
+    model = SequenceModel(readings.vectors(way), length, recipe.sequence, id_rate)
     if base:
         base.start(model, readings.basis(way))
     sequences, as_sets = readable(split.train, split.unordered)
-    title = f"Training the sequence model from {'the base teacher' if base else 'scratch'}"
+    start = "the base teacher" if base else "scratch"
+    title = f"Training the sequence model from {start}, IDs at rate {id_rate:g}"
     with report.task(title, 1.0) as advance:
         trained = train(
             model,
@@ -179,15 +181,20 @@ def _choose(
 
     sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
-    starts = {SCRATCH: None, **({TRANSFER: base.sequence} if base.sequence else {})}
+    rates = recipe.sequence.id_rates if recipe.sequence.id_embedding else (1.0,)
     seconds = run.share("teacher")
-    each = seconds and seconds / len(starts)
-    fitted = {
-        name: _train_sequence(
-            run, recipe, split, readings, reading.used, length, start, each, None, report
+    each = seconds and seconds / (len(rates) + (base.sequence is not None))
+
+    def trained(start: BaseTeacher | None, id_rate: float) -> tuple[SequenceModel, Trained]:
+        return _train_sequence(
+            run, recipe, split, readings, reading.used, length, start, id_rate, each, None, report
         )
-        for name, start in starts.items()
-    }
+
+    from_scratch = {rate: trained(None, rate) for rate in rates}
+    id_rate = max(rates, key=lambda rate: from_scratch[rate][1].validation)
+    fitted = {SCRATCH: from_scratch[id_rate]}
+    if base.sequence:
+        fitted[TRANSFER] = trained(base.sequence, id_rate)
     scorers = {name: SequenceScorer(model) for name, (model, _) in fitted.items()}
     if len(fitted) > 1:
         scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
@@ -198,6 +205,8 @@ def _choose(
     teacher, popular = with_popularity(fusion.scorer, counts, tuning, seed)
     judged = (reading, verdict, blend, fusion.verdict, popular)
     verdicts = [v.describe() for v in judged if v.differences]
+    if len(rates) > 1:
+        verdicts.insert(1, f"IDs learn at rate {id_rate:g}")
     popularity = Popularity(counts)
     with report.task("Ranking the test items", 3) as advance:
         ranks = {}
@@ -224,7 +233,9 @@ def _choose(
         "exact_items": limit,
         "local_width": width,
         "length": length,
-        "epochs": {name: trained.epochs for name, (_, trained) in fitted.items()},
+        "epochs": {name: done.epochs for name, (_, done) in fitted.items()},
+        "id_rate": id_rate,
+        "id_rates": {f"{rate:g}": done.validation for rate, (_, done) in from_scratch.items()},
         "reading": reading.as_dict(),
         "transfer": verdict.as_dict(),
         "source_domains": base.domains
@@ -340,6 +351,7 @@ def _refit(
             way,
             facts["length"],
             base.sequence if start == TRANSFER else None,
+            facts["id_rate"],
             seconds and seconds / len(starts),
             facts["epochs"][start],
             report,

@@ -166,14 +166,14 @@ def test_the_readings(target):
 
 
 def test_the_base_teacher_starts_without_the_sentences(target):
-    model = target.sequence_model(0, target.base.sequence)
+    model = target.transferred(0, 1.0)
     assert model.project.weight[:, :32].any()
     assert not model.project.weight[:, 32:].any()
-    assert target.sequence_model(0, None).project.weight[:, 32:].any()
+    assert target.from_scratch(0, 1.0).project.weight[:, 32:].any()
 
 
 def test_a_model_on_ids_reads_no_text(target):
-    model = target.on_ids(seed=0)
+    model = target.on_ids(0, 10.0)
     assert not model.vectors.any()
     items = model.items().detach()
     np.testing.assert_allclose(items.norm(dim=1), 1, rtol=1e-5)
@@ -181,7 +181,7 @@ def test_a_model_on_ids_reads_no_text(target):
     assert cosines.max() < 0.95  # every item is another
     other = Target(target.run)
     other.vectors = unit_rows((ITEMS, 48), seed=9)
-    torch.testing.assert_close(other.on_ids(seed=0).items().detach(), items)
+    torch.testing.assert_close(other.on_ids(0, 10.0).items().detach(), items)
 
 
 def test_no_share_needs_and_reads_no_training_history(target):
@@ -243,14 +243,14 @@ def test_fine_tuning_that_spoils_the_base_teacher_is_left_out(target, monkeypatc
     monkeypatch.setattr(sequence, "rank_targets", lambda *given: np.array([next(worse)]))
     found = FewShot(target, 0.1, seconds=5, seed=0, report=Recorder()).sequence_systems()
     untrained, tuned = found[UNTRAINED], found[TRAINED[2]]
-    assert tuned.settings == "Sequence from the base teacher (0 epochs)"
+    assert tuned.settings.startswith("Sequence from the base teacher (0 epochs, IDs at rate ")
     assert tuned.validation == untrained.validation
     histories = target.run.split.test.histories
     np.testing.assert_array_equal(
         tuned.scorer.scores(histories), untrained.scorer.scores(histories)
     )
     assert found[TRAINED[3]].scorer.models[1] is tuned.scorer.models[0]
-    assert "(0 epochs)" not in found[TRAINED[1]].settings  # from scratch there is nothing to keep
+    assert "(0 epochs" not in found[TRAINED[1]].settings  # from scratch there is nothing to keep
 
 
 def test_the_best_of_every_decay_and_sharpness(target, monkeypatch):

@@ -142,6 +142,15 @@ class TestItemTable:
             torch.testing.assert_close(table()[6:], table.from_features()[6:])
             assert not torch.allclose(table()[:6], table.from_features()[:6], atol=1e-3)
 
+    def test_a_rate_multiplies_the_residual(self) -> None:
+        faster = ItemTable(unit_rows((8, 5)), WARM, RECIPE.model_copy(update={"id_rate": 10.0}))
+        self.push(faster)
+        faster.eval()
+        with torch.no_grad():
+            residual = 10 * faster.residual.weight * torch.from_numpy(WARM)[:, None]
+            expected = functional.normalize(faster.project(faster.features) + residual, dim=-1)
+            torch.testing.assert_close(faster(), expected)
+
     def test_unit_rows_with_and_without_dropout(self) -> None:
         table = item_table()
         self.push(table)

@@ -199,6 +199,21 @@ class TestLoss:
 
 
 class TestTraining:
+    def test_a_rate_makes_ids_learn_faster(self) -> None:
+        recipe = SMALL.model_copy(update={"id_embedding": True})
+        histories, cases = circle()
+        moved = {}
+        for rate in (1, 10):
+            torch.manual_seed(0)
+            m = SequenceModel(unit_rows((ITEMS, 12)), LENGTH, recipe, rate)
+            train(m, histories, cases, recipe, seed=0, epochs=1)
+            assert m.residual is not None
+            part = rate * m.residual.weight
+            expected = functional.normalize(m.project(m.vectors) + part, dim=-1)
+            torch.testing.assert_close(m.items(), expected)
+            moved[rate] = part.norm().item()
+        assert moved[10] > 4 * moved[1] > 0
+
     def test_learns_who_comes_next(self) -> None:
         histories, cases = circle()
         m = model()

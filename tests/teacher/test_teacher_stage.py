@@ -106,6 +106,16 @@ def test_the_final_teacher_has_the_settings_that_validation_chose(
     assert 0 <= facts["sequence_weight"] <= 1
 
 
+def test_the_final_teacher_learns_ids_at_the_rate_that_validation_chose(
+    taught: tuple[Run, Recorder],
+) -> None:
+    run, report = taught
+    facts = run.facts("teacher/holdout")
+    assert set(facts["id_rates"]) == {"1", "10"}
+    assert facts["id_rates"][f"{facts['id_rate']:g}"] == max(facts["id_rates"].values())
+    assert f"IDs learn at rate {facts['id_rate']:g}" in facts["described"]
+
+
 def test_what_is_blended_in_reaches_the_bundle(
     taught: tuple[Run, Recorder], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
