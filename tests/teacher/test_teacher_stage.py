@@ -109,7 +109,7 @@ def test_the_final_teacher_has_the_settings_that_validation_chose(
 def test_the_final_teacher_learns_ids_at_the_rate_that_validation_chose(
     taught: tuple[Run, Recorder],
 ) -> None:
-    run, report = taught
+    run, _ = taught
     facts = run.facts("teacher/holdout")
     assert set(facts["id_rates"]) == {"1", "10"}
     assert facts["id_rates"][f"{facts['id_rate']:g}"] == max(facts["id_rates"].values())
