@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from distill.checkpoint import Student
-from export.graphs import MINIMUM_RUNTIME, SEQUENCE, TEXT, export_fp32, quantize_int8
+from export.graphs import (
+    MINIMUM_RUNTIME,
+    SEQUENCE,
+    TEXT,
+    export_fp32,
+    quantize_int8,
+    quantize_text_int4,
+)
 from export.parity import (
     FP32_TOLERANCE,
     LEAST_COSINE,
@@ -94,19 +101,16 @@ def export_student(
     full.mkdir()
     shipped.mkdir()
     export_fp32(student, full)
-    differences: dict[str, float] = {}
-    precision = {}
+    differences = {
+        f"{graph.file} fp32": check_graph(student, full / graph.file, graph, FP32_TOLERANCE)
+        for graph in (TEXT, SEQUENCE)
+    }
+    quantize_int8(full, shipped, SEQUENCE, recipe.target)
+    precision = {SEQUENCE.file: "int8"}
+    precision[TEXT.file], cosine = _small_text(student, texts, full, shipped, recipe)
     for graph in (TEXT, SEQUENCE):
-        differences[f"{graph.file} fp32"] = check_graph(
-            student, full / graph.file, graph, FP32_TOLERANCE
-        )
-        quantize_int8(full, shipped, graph, recipe.target)
-        differences[f"{graph.file} int8"] = check_graph(student, shipped / graph.file, graph, None)
-        precision[graph.file] = "int8"
-    cosine = text_cosine(student, shipped / TEXT.file, texts)
-    if cosine < LEAST_COSINE:
-        shutil.copyfile(full / TEXT.file, shipped / TEXT.file)
-        precision[TEXT.file] = "fp32"
+        found = check_graph(student, shipped / graph.file, graph, None)
+        differences[f"{graph.file} {precision[graph.file]}"] = found
     write_scorer(shipped / LAYOUT.scorer)
     fp32 = Ranker(
         FloatVectors(student.vectors),
@@ -123,6 +127,21 @@ def export_student(
         precision[SEQUENCE.file] = "fp32"
         parity = compare(fp32, int8 := _small_ranker(student, items, shipped), cases)
     return Exported(shipped, full, fp32, int8, parity, cosine, precision, differences)
+
+
+def _small_text(
+    student: Student, texts: Sequence[str], full: Path, shipped: Path, recipe: ExportRecipe
+) -> tuple[str, float]:
+    """Leave the smallest text graph that passes the gate in ``shipped``; its precision and its cosine."""
+    if recipe.embedding_bits == 4 and student.recipe.dimensions % 2 == 0:
+        quantize_text_int4(student, shipped, recipe.target)
+        if (cosine := text_cosine(student, shipped / TEXT.file, texts)) >= LEAST_COSINE:
+            return "int4", cosine
+    quantize_int8(full, shipped, TEXT, recipe.target)
+    if (cosine := text_cosine(student, shipped / TEXT.file, texts)) >= LEAST_COSINE:
+        return "int8", cosine
+    shutil.copyfile(full / TEXT.file, shipped / TEXT.file)
+    return "fp32", cosine
 
 
 def _small_ranker(student: Student, items: ItemTable, graphs: Path) -> Ranker:

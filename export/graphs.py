@@ -1,5 +1,6 @@
 """The student's two networks as ONNX graphs, in full precision and as int8."""
 
+import copy
 import logging
 import shutil
 import tempfile
@@ -11,6 +12,7 @@ import torch
 from optimum.onnxruntime import ORTQuantizer
 from optimum.onnxruntime.configuration import AutoQuantizationConfig
 from torch import Tensor, nn
+from torch.nn import functional
 
 from distill.checkpoint import Student
 from distill.student import SequenceEncoder
@@ -48,12 +50,38 @@ class LastState(nn.Module):
         return last
 
 
+class FourBitRows(nn.Module):
+    """An embedding of 4-bit levels, two to a byte, with one scale a row; standard operators unpack it in any runtime."""
+
+    packed: Tensor
+    scales: Tensor
+
+    def __init__(self, weights: Tensor) -> None:
+        """Quantize float32 [V, d], d even."""
+        super().__init__()
+        scales = (weights.abs().amax(dim=1, keepdim=True) / 7).clamp(min=1e-12)
+        levels = (weights / scales).round().to(torch.int64) + 8
+        first, second = levels.chunk(2, dim=1)
+        self.register_buffer("packed", (first + 16 * second).to(torch.uint8))
+        self.register_buffer("scales", scales)
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """int64 [...] -> float32 [..., d]."""
+        pairs = functional.embedding(rows, self.packed).float()
+        second = (pairs / 16).floor()
+        levels = torch.cat([pairs - 16 * second, second], dim=-1) - 8
+        return levels * functional.embedding(rows, self.scales)
+
+
 def export_fp32(student: Student, folder: Path) -> None:
     """Write both graphs into ``folder``, batch and length dynamic."""
     d = student.recipe.dimensions
-    tokens = torch.ones((2, 5), dtype=torch.int64)
-    _export(student.text, tokens, TEXT, folder)
+    _export_text(student.text, folder)
     _export(LastState(student.sequence), torch.randn(2, 3, d), SEQUENCE, folder)
+
+
+def _export_text(module: nn.Module, folder: Path) -> None:
+    _export(module, torch.ones((2, 5), dtype=torch.int64), TEXT, folder)
 
 
 def _export(module: nn.Module, example: Tensor, graph: Graph, folder: Path) -> None:
@@ -79,8 +107,6 @@ def quantize_int8(source: Path, target: Path, graph: Graph, processor: Target = 
     ``source`` and ``target`` are folders that hold the graph under its file name.
     """
     settings = getattr(AutoQuantizationConfig, processor)(is_static=False, per_channel=True)
-    if graph is TEXT:
-        settings.operators_to_quantize = [*settings.operators_to_quantize, "Gather"]
     # It warns of activations that it leaves as they are; the gate judges the result.
     logging.disable(logging.WARNING)
     try:
@@ -92,3 +118,12 @@ def quantize_int8(source: Path, target: Path, graph: Graph, processor: Target = 
             shutil.copyfile(written, target / graph.file)
     finally:
         logging.disable(logging.NOTSET)
+
+
+def quantize_text_int4(student: Student, target: Path, processor: Target = "avx2") -> None:
+    """Write the text graph to the folder ``target``: word pieces in four bits, the rest as in ``quantize_int8``."""
+    text = copy.deepcopy(student.text)
+    text.embedding = FourBitRows(student.text.embedding.weight.detach())  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as scratch:
+        _export_text(text, Path(scratch))
+        quantize_int8(Path(scratch), target, TEXT, processor)

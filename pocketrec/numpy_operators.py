@@ -285,6 +285,7 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "Equal": _elementwise(np.equal),
     "Erf": erf,
     "Exp": lambda x, /: np.exp(x),
+    "Floor": lambda x, /: np.floor(x),
     "Gather": _gather,
     "Gemm": _gemm,
     "Identity": lambda x, /: x,

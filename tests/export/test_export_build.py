@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from tiny_data import ITEMS, random_histories, tiny_student, tiny_texts, write_tiny_data
@@ -177,6 +178,22 @@ def test_graphs_for_every_processor_pass_the_gate(
     assert exported.precision == {TEXT.file: "int8", SEQUENCE.file: "int8"}
     assert exported.parity.passed
     assert exported.text_cosine > LEAST_COSINE
+
+
+def test_word_pieces_in_four_bits_where_they_pass_the_gate(
+    student: Student, cases: Cases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = ExportRecipe(embedding_bits=4)
+    for name, least, shipped in (("passes", 0.9, "int4"), ("misses", LEAST_COSINE, "int8")):
+        monkeypatch.setattr(module, "LEAST_COSINE", least)
+        found = iter([0.95, 0.999])  # of four bits, of eight
+        monkeypatch.setattr(module, "text_cosine", lambda *given, found=found: next(found))
+        (tmp_path / name).mkdir()
+        exported = export_student(student, cases, TEXTS, tmp_path / name, recipe)
+        assert exported.precision[TEXT.file] == shipped
+        graph = onnx.load(exported.folder / TEXT.file).graph
+        packed = [one for one in graph.initializer if "packed" in one.name]
+        assert bool(packed) == (shipped == "int4")
 
 
 def test_a_table_that_int8_ruins_is_told(

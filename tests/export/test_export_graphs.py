@@ -15,10 +15,21 @@ from tiny_data import tiny_student, unit_rows
 from distill.checkpoint import Student
 from distill.recipe import StudentRecipe
 from distill.student import SequenceEncoder, TextEncoder
-from export.graphs import OPSET, SEQUENCE, TEXT, Graph, LastState, export_fp32, quantize_int8
+from export.graphs import (
+    OPSET,
+    SEQUENCE,
+    TEXT,
+    FourBitRows,
+    Graph,
+    LastState,
+    export_fp32,
+    quantize_int8,
+    quantize_text_int4,
+)
 from export.parity import FP32_TOLERANCE, check_graph
 from pocketrec.engine import OnnxEngine
 from pocketrec.errors import RunError
+from pocketrec.numpy_engine import NumpyEngine
 
 GRAPHS = pytest.mark.parametrize("graph", [TEXT, SEQUENCE], ids=["text", "sequence"])
 
@@ -87,15 +98,20 @@ def test_the_highest_token_and_padding(student: Student, folder: Path, precision
     np.testing.assert_allclose(shorter[0], found[1], atol=1e-4 if precision == "fp32" else 0.1)
 
 
-def test_int8_graphs_of_a_real_size_are_smaller(student: Student, tmp_path: Path) -> None:
+def of_real_size(student: Student) -> Student:
+    torch.manual_seed(0)
     recipe = StudentRecipe()
-    real = replace(
+    return replace(
         student,
         recipe=recipe,
         text=TextEncoder(2000, 64).eval(),
         sequence=SequenceEncoder(50, recipe).eval(),
         vectors=unit_rows((40, 64)),
     )
+
+
+def test_int8_graphs_of_a_real_size_are_smaller(student: Student, tmp_path: Path) -> None:
+    real = of_real_size(student)
     small = tmp_path / "int8"
     small.mkdir()
     export_fp32(real, tmp_path)
@@ -105,6 +121,38 @@ def test_int8_graphs_of_a_real_size_are_smaller(student: Student, tmp_path: Path
         assert quantized.stat().st_size < most * full.stat().st_size
         check_graph(real, quantized, graph, None)
     assert sorted(p.name for p in small.iterdir()) == sorted([TEXT.file, SEQUENCE.file])
+
+
+def test_four_bit_rows_by_hand() -> None:
+    # Scales of 1, 1/7 and next to nothing.
+    rows = FourBitRows(torch.tensor([[7.0, -7.0, 2.4, -2.6], [0.0, 1.0, 0.6, -1.0], [0.0] * 4]))
+    assert rows.packed.tolist() == [
+        [15 + 16 * 10, 1 + 16 * 5],
+        [8 + 16 * 12, 15 + 16],
+        [8 * 17] * 2,
+    ]
+    found = rows(torch.tensor([[0, 1], [2, 0]]))
+    expected = [[7.0, -7.0, 2.0, -3.0], [0.0, 1.0, 4 / 7, -1.0]]
+    torch.testing.assert_close(found[0], torch.tensor(expected))
+    assert not found[1, 0].any()
+
+
+def test_four_bit_texts_are_smaller_and_near_the_student_in_both_engines(
+    student: Student, tmp_path: Path
+) -> None:
+    real = of_real_size(student)
+    (tmp_path / "int8").mkdir()
+    export_fp32(real, tmp_path)
+    quantize_int8(tmp_path, tmp_path / "int8", TEXT)
+    quantize_text_int4(real, tmp_path)
+    four, eight = tmp_path / TEXT.file, tmp_path / "int8" / TEXT.file
+    assert four.stat().st_size < 0.65 * eight.stat().st_size
+    assert check_graph(real, four, TEXT, None) < 0.2
+    tokens = np.random.default_rng(0).integers(1, 2000, (20, 9))
+    found = OnnxEngine(four).run({"tokens": tokens})
+    np.testing.assert_allclose(NumpyEngine(four).run({"tokens": tokens}), found, atol=1e-5)
+    with torch.no_grad():
+        assert (found * real.text(torch.from_numpy(tokens)).numpy()).sum(axis=1).min() > 0.98
 
 
 @GRAPHS
