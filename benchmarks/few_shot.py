@@ -260,9 +260,11 @@ class FewShot:
             found[ZERO_SHOT] = self._judge(SequenceScorer(untrained), ZERO_SHOT)
         if not self.share:
             return found
-        rates = target.recipe.sequence.id_rates
-        _, found[ON_IDS], _ = self._trained(ON_IDS, target.on_ids, rates)
-        rate, found[SCRATCH], scratch = self._trained(SCRATCH, target.from_scratch, rates)
+        recipe = target.recipe.sequence
+        _, found[ON_IDS], _ = self._trained(ON_IDS, target.on_ids, recipe.id_rates)
+        rate, found[SCRATCH], scratch = self._trained(
+            SCRATCH, target.from_scratch, recipe.tried_rates
+        )
         if base:
             _, found[TRANSFER], after = self._trained(TRANSFER, target.transferred, (rate,))
             found[TOGETHER] = self._judge(SequenceScorer(scratch, after), TOGETHER)

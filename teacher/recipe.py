@@ -55,6 +55,11 @@ class SequenceRecipe(Strict):
             raise ValueError(f"expected a divisor of dimensions = {dimensions}")
         return heads
 
+    @property
+    def tried_rates(self) -> tuple[float, ...]:
+        """``id_rates`` where there are IDs to learn: without any, all rates are the same."""
+        return self.id_rates if self.id_embedding else (1.0,)
+
 
 class PretrainingRecipe(Strict):
     """Of the sequence model that learns from all source domains."""

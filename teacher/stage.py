@@ -181,7 +181,7 @@ def _choose(
 
     sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
-    rates = recipe.sequence.id_rates if recipe.sequence.id_embedding else (1.0,)
+    rates = recipe.sequence.tried_rates
     seconds = run.share("teacher")
     each = seconds and seconds / (len(rates) + (base.sequence is not None))
 
@@ -206,7 +206,7 @@ def _choose(
     judged = (reading, verdict, blend, fusion.verdict, popular)
     verdicts = [v.describe() for v in judged if v.differences]
     if len(rates) > 1:
-        verdicts.insert(1, f"IDs learn at rate {id_rate:g}")
+        verdicts.append(f"IDs learn at rate {id_rate:g}")
     popularity = Popularity(counts)
     with report.task("Ranking the test items", 3) as advance:
         ranks = {}

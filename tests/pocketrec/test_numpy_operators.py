@@ -57,6 +57,7 @@ CASES: list[tuple[Any, ...]] = [
     ("Equal", [TOKENS, scalar(0)], {}),
     ("Not", [np.array([True, False])], {}),
     ("Exp", [X * 100], {}),
+    ("Floor", [X * 100], {}),
     ("Erf", [normal(1000) * 2], {}),
     ("Clip", [X, f32(-0.5), None], {}),
     ("Clip", [X, None, f32(0.5)], {}),
