@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -136,16 +137,20 @@ def train(
     generator = np.random.default_rng(seed)
     device = best_device()
     model.to(device)
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.98),
-    )
+
+    def fresh_optimiser() -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            model.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            betas=(0.9, 0.98),
+        )
+
+    optimiser = fresh_optimiser()
     total = recipe.epochs if epochs is None else epochs
     every = recipe.evaluate_every if epochs is None else None
     course = Course(total, seconds, every, recipe.patience)
-    best_state = None
+    first, best_state = deepcopy(model.state_dict()), None
     cases = validation.sample(recipe.validation_users, seed)
 
     def judge() -> None:
@@ -153,7 +158,7 @@ def train(
         nonlocal best_state
         ranks = rank_targets(SequenceScorer(model).logits, cases)
         if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
-            best_state = {name: value.clone() for name, value in model.state_dict().items()}
+            best_state = deepcopy(model.state_dict())
 
     if pretrained and epochs is None:
         judge()
@@ -179,7 +184,7 @@ def train(
             judge()
             if course.start_over():
                 model.load_state_dict(first)
-                optimiser = adam()
+                optimiser = fresh_optimiser()
     if best_state is not None:
         model.load_state_dict(best_state)
     model.eval().cpu()
