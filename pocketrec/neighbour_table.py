@@ -40,21 +40,30 @@ class NeighbourTable:
         return cls(items, sources[order], targets[order], weights[order].astype(np.float32))
 
     @classmethod
-    def from_matrix(cls, matrix: Float32, entries: int) -> Self:
-        """The ``entries`` of a matrix [N, N] (row = history item) with the largest absolute weights.
+    def from_matrix(cls, matrix: Float32, entries: int, counts: Float32 | None = None) -> Self:
+        """The ``entries`` of a matrix [N, N] (row = history item) that scores would miss most.
 
-        Chosen over the whole matrix and not item by item: where many people agree EASE puts many large weights, of
-        both signs, and a fixed number an item would cut there and keep noise elsewhere.
+        A weight w whose history item was chosen c times adds c w^2 to the squared error of the scores when it is left
+        out, its history items taken as independent (the saliency of Optimal Brain Damage, LeCun et al. 1990). Chosen
+        over the whole matrix and not item by item: where many people agree EASE puts many large weights, of both
+        signs, and a fixed number an item would cut there and keep noise elsewhere.
+
+        Args:
+            counts: how often each item was chosen, float32 [N]; None takes all items to be chosen equally often.
         """
         items = len(matrix)
-        found = np.flatnonzero(matrix) if entries >= matrix.size else _largest(matrix, entries)
+        if entries >= matrix.size:
+            found = np.flatnonzero(matrix)
+        else:
+            found = _missed_most(matrix, entries, _frequency(items, counts))
         return cls(items, found // items, found % items, matrix.ravel()[found])
 
-    def largest(self, entries: int) -> Self:
-        """The ``entries`` with the largest absolute weights."""
+    def largest(self, entries: int, counts: Float32 | None = None) -> Self:
+        """The ``entries`` that scores would miss most, as in ``from_matrix``."""
         if entries >= len(self):
             return self
-        kept = np.sort(np.argsort(-np.abs(self.weights), kind="stable")[:entries])
+        missed = np.abs(self.weights) * _frequency(self.items, counts)[self.sources]
+        kept = np.sort(np.argsort(-missed, kind="stable")[:entries])
         return type(self)(self.items, self.sources[kept], self.targets[kept], self.weights[kept])
 
     def support(self) -> Float32:
@@ -116,21 +125,31 @@ class NeighbourIndex:
         return found
 
 
-def _largest(matrix: Float32, entries: int) -> Int64:
-    """Flat indices, ascending, of about ``entries`` largest absolute values; never more, zeros never."""
-    flat = matrix.ravel()
+def _frequency(items: int, counts: Float32 | None) -> Float32:
+    """Square roots of counts; an item that nobody chose yet counts as if one had. float32 [N]."""
+    return np.ones(items, np.float32) if counts is None else np.sqrt(counts + 1)
+
+
+def _missed_most(matrix: Float32, entries: int, frequency: Float32) -> Int64:
+    """Flat indices, ascending, of about ``entries`` largest |weight| x frequency; never more, zeros never."""
+    flat, items = matrix.ravel(), len(matrix)
     least = 0.0
     step = max(1, flat.size // SAMPLED)
-    sample = np.abs(flat[::step])
+    sample = np.abs(flat[::step]) * frequency[np.arange(0, flat.size, step) // items]
     keep = entries // step
     if 0 < keep < len(sample):
         least = float(np.partition(sample, len(sample) - keep)[len(sample) - keep])
-    blocks = [
-        start + np.flatnonzero(np.abs(flat[start : start + COMPARED_AT_ONCE]) >= max(least, 1e-12))
-        for start in range(0, flat.size, COMPARED_AT_ONCE)
-    ]
+    rows = max(1, COMPARED_AT_ONCE // items)
+    blocks, missed = [], []
+    for start in range(0, items, rows):
+        block = (
+            np.abs(matrix[start : start + rows]) * frequency[start : start + rows, None]
+        ).ravel()
+        kept = np.flatnonzero(block >= max(least, 1e-12))
+        blocks.append(start * items + kept)
+        missed.append(block[kept])
     found = np.concatenate(blocks)
     if len(found) > entries:
-        strongest = np.argpartition(-np.abs(flat[found]), entries - 1)[:entries]
+        strongest = np.argpartition(-np.concatenate(missed), entries - 1)[:entries]
         found = np.sort(found[strongest])
     return found

@@ -79,9 +79,13 @@ class ItemItem:
         whole[:, self.head] = scored
         return whole
 
-    def table(self, entries: int) -> NeighbourTable:
-        """The ``entries`` largest entries of the head, and all of the tail."""
-        inner = _largest(self.weights, entries)
+    def table(self, entries: int, counts: npt.NDArray[np.float32]) -> NeighbourTable:
+        """The ``entries`` of the head that scores would miss most, and all of the tail.
+
+        Args:
+            counts: training interactions of each item, float32 [N].
+        """
+        inner = _largest(self.weights, entries, counts[self.head])
         outer = (
             sparse.csr_matrix((len(self.head), self.items)) if self.tail is None else self.tail
         ).tocoo()
@@ -93,15 +97,17 @@ class ItemItem:
         )
 
 
-def _largest(weights: npt.NDArray[np.float32] | sparse.csr_matrix, entries: int) -> NeighbourTable:
-    """The ``entries`` of a dense or sparse matrix with the largest absolute weights."""
+def _largest(
+    weights: npt.NDArray[np.float32] | sparse.csr_matrix,
+    entries: int,
+    counts: npt.NDArray[np.float32],
+) -> NeighbourTable:
     if isinstance(weights, np.ndarray):
-        return NeighbourTable.from_matrix(weights, entries)
+        return NeighbourTable.from_matrix(weights, entries, counts)
     found = weights.tocoo()
     sources, targets = found.row.astype(np.int64), found.col.astype(np.int64)
-    return NeighbourTable.from_entries(weights.shape[0], sources, targets, found.data).largest(
-        entries
-    )
+    whole = NeighbourTable.from_entries(weights.shape[0], sources, targets, found.data)
+    return whole.largest(entries, counts)
 
 
 def standardise(scores: Scores) -> Scores:

@@ -14,6 +14,7 @@ from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
+from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Cases, Indices, Split, everything, interaction_counts
@@ -35,7 +36,7 @@ from teacher.item_models import (
 from teacher.learned_fusion import choose_fusion
 from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
 from teacher.recipe import TeacherRecipe
-from teacher.scorers import ItemItem, Popularity
+from teacher.scorers import Popularity
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import Verdict, guard
 
@@ -218,9 +219,10 @@ def _choose(
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
     np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
-    _save(
-        folder, vectors, sequence, sequences, models[TEXT_MODEL], models["EASE"], recipe.neighbours
-    )
+    tables = [
+        models[kind].table(recipe.neighbours * items, counts) for kind in (TEXT_MODEL, "EASE")
+    ]
+    _save(folder, vectors, sequence, sequences, *tables)
     ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
     return {
         "names": {
@@ -284,17 +286,14 @@ def _save(
     vectors: Vectors,
     sequence: SequenceScorer,
     sequences: list[Indices],
-    text_model: ItemItem,
-    peer_model: ItemItem,
-    neighbours: int,
+    table: NeighbourTable,
+    peer_table: NeighbourTable,
 ) -> None:
     cut = windows(sequences, sequence.length)
     states = []
     for start in range(0, len(cut), 256):
         batch = torch.from_numpy(cut[start : start + 256])
         states.append(sequence.states(batch[:, :-1])[batch != PAD].numpy().astype(np.float16))
-    entries = neighbours * len(vectors)
-    table, peer_table = text_model.table(entries), peer_model.table(entries)
     TeacherArtefact(
         vectors,
         sequence.items.numpy(),
@@ -359,15 +358,12 @@ def _refit(
         for start in starts
     ]
     sequences, _ = readable(split.train, split.unordered)
-    _save(
-        folder,
-        vectors,
-        SequenceScorer(*(model for model, _ in fitted)),
-        sequences,
-        models[TEXT_MODEL],
-        models["EASE"],
-        recipe.neighbours,
-    )
+    items = len(vectors)
+    counts = interaction_counts(split.train, items)
+    tables = [
+        models[kind].table(recipe.neighbours * items, counts) for kind in (TEXT_MODEL, "EASE")
+    ]
+    _save(folder, vectors, SequenceScorer(*(model for model, _ in fitted)), sequences, *tables)
     epochs = [trained.epochs for _, trained in fitted]
     return {
         "epochs": epochs,

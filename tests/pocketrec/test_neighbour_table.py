@@ -28,6 +28,19 @@ def check_is_the_largest(table: NeighbourTable, matrix: np.ndarray, entries: int
     check_order(table)
 
 
+def check_is_missed_most(
+    table: NeighbourTable, matrix: np.ndarray, counts: np.ndarray, entries: int
+) -> None:
+    """Against a sort of every entry's share of the squared error."""
+    missed = (matrix.astype(np.float64) ** 2) * (counts[:, None] + 1)
+    expected = np.sort(missed[missed > 0])[::-1][:entries]
+    found = np.sort(missed[table.sources, table.targets])[::-1]
+    assert len(table) <= entries
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert table.weights.tolist() == matrix[table.sources, table.targets].tolist()
+    check_order(table)
+
+
 def check_order(table: NeighbourTable) -> None:
     places = list(zip(table.sources.tolist(), table.targets.tolist(), strict=True))
     assert places == sorted(set(places))
@@ -57,6 +70,31 @@ def test_a_matrix_that_is_compared_in_blocks(matrix, entries):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(neighbour_table, "COMPARED_AT_ONCE", 5)
         check_is_the_largest(NeighbourTable.from_matrix(matrix, entries), matrix, entries)
+
+
+def test_what_is_chosen_often_is_missed_more_by_hand():
+    matrix = np.array([[0, 2, -1], [-3, 0, 2], [1, -1, 0]], dtype=np.float32)
+    counts = np.array([0, 0, 15], dtype=np.float32)  # item 2 counts four times as much
+    table = NeighbourTable.from_matrix(matrix, 3, counts)
+    assert table.sources.tolist() == [1, 2, 2]
+    assert table.targets.tolist() == [0, 0, 1]
+    assert table.weights.tolist() == [-3, 1, -1]
+    assert NeighbourTable.from_matrix(matrix, 9).largest(3, counts).weights.tolist() == [-3, 1, -1]
+
+
+@given(
+    matrices.flatmap(
+        lambda m: st.tuples(st.just(m), arrays(np.float32, len(m), elements=st.integers(0, 99)))
+    ),
+    st.integers(0, 70),
+)
+def test_a_table_holds_what_scores_would_miss_most(both, entries):
+    matrix, counts = both
+    check_is_missed_most(
+        NeighbourTable.from_matrix(matrix, entries, counts), matrix, counts, entries
+    )
+    whole = NeighbourTable.from_matrix(matrix, matrix.size)
+    check_is_missed_most(whole.largest(entries, counts), matrix, counts, entries)
 
 
 def test_the_threshold_of_a_large_matrix_comes_from_a_sample(monkeypatch):

@@ -270,7 +270,7 @@ class TestItemsOutsideTheHead:
         np.testing.assert_allclose(tail[:, self.outside].sum(axis=0), support, rtol=1e-5)
 
     def test_every_item_is_spoken_for(self) -> None:
-        table = self.fitted(through_text=True).table(1000)
+        table = self.fitted(through_text=True).table(1000, np.zeros(ITEMS, np.float32))
         assert (table.support() > 0).all()
         assert set(table.sources.tolist()) <= set(self.head.tolist())
 

@@ -34,6 +34,7 @@ ITEMS = 30
 TRAIN = random_histories(60, ITEMS - 2, 12)  # the last two items are cold
 VECTORS = unit_rows((ITEMS, 6))
 HEAD = np.array([1, 2, 3, 5, 8, 13, 21])
+COUNTS = interaction_counts(TRAIN, ITEMS)
 
 
 def history(*items: int) -> npt.NDArray[np.int64]:
@@ -194,7 +195,7 @@ def test_sparse_weights_score_as_dense_ones(decay: float) -> None:
 @pytest.mark.parametrize("entries", [0, 1, 20, 10_000])
 def test_sparse_weights_give_the_table_of_dense_ones(entries: int) -> None:
     model = local()
-    found, expected = model.table(entries), whole(dense(model)).table(entries)
+    found, expected = model.table(entries, COUNTS), whole(dense(model)).table(entries, COUNTS)
     assert found.items == ITEMS
     assert found.sources.dtype == found.targets.dtype == np.int64
     np.testing.assert_array_equal(found.sources, expected.sources)
@@ -208,7 +209,9 @@ def test_a_sparse_table_of_more_places_than_32_bits_count() -> None:
         (np.array([2, 1], dtype=np.float32), ([last, last], [last - 1, 0])), shape=(last + 1,) * 2
     )
     assert weights.indices.dtype == np.int32
-    table = ItemItem("large", weights, np.arange(last + 1), last + 1).table(10)
+    table = ItemItem("large", weights, np.arange(last + 1), last + 1).table(
+        10, np.zeros(last + 1, dtype=np.float32)
+    )
     assert table.sources.tolist() == [last, last]
     assert table.targets.tolist() == [0, last - 1]
     assert table.weights.tolist() == [1, 2]
@@ -220,15 +223,18 @@ def test_age_counts_items_outside_the_head() -> None:
 
 
 @pytest.mark.parametrize("entries", [1, 20, 10_000])
-def test_table_holds_the_largest_entries_of_the_head_and_the_whole_tail(entries: int) -> None:
+def test_table_holds_what_scores_would_miss_most_of_the_head_and_the_whole_tail(
+    entries: int,
+) -> None:
     model = headed()
     assert model.tail is not None
-    table = model.table(entries)
-    matrix, weights = dense(model), np.abs(model.weights)
-    largest = np.sort(weights[weights > 0])[::-1][:entries]
+    table = model.table(entries, COUNTS)
+    matrix, missed = dense(model), np.abs(model.weights) * np.sqrt(COUNTS[HEAD] + 1)[:, None]
+    most = np.sort(missed[missed > 0])[::-1][:entries]
     np.testing.assert_array_equal(matrix[table.sources, table.targets], table.weights)
     inside = np.isin(table.targets, HEAD)
-    np.testing.assert_array_equal(np.sort(np.abs(table.weights[inside]))[::-1], largest)
+    kept = np.abs(table.weights[inside]) * np.sqrt(COUNTS[table.sources[inside]] + 1)
+    np.testing.assert_array_equal(np.sort(kept)[::-1], most)
     assert (~inside).sum() == model.tail.nnz
     places = table.sources * ITEMS + table.targets
     assert (np.diff(places) > 0).all()  # in order, each once
@@ -237,7 +243,7 @@ def test_table_holds_the_largest_entries_of_the_head_and_the_whole_tail(entries:
 
 def test_a_whole_table_is_the_model() -> None:
     for model in (headed(), whole(ease(interactions(), 5.0)), local()):
-        table = model.table(ITEMS * ITEMS)
+        table = model.table(ITEMS * ITEMS, COUNTS)
         matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
         matrix[table.sources, table.targets] = table.weights
         np.testing.assert_array_equal(matrix, dense(model))
