@@ -122,7 +122,7 @@ def _row(place: int, event: Any) -> Imported:
         liked=kind == "like" if kind in ("like", "dislike") else None,
         timestamp=_whole(event.get("timestamp"), LATEST),
         line=place,
-        mark=kind if kind in ("save", "hide") else None,
+        mark=kind if kind in ("save", "hide", "seen") else None,
     )
 
 

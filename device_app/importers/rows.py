@@ -26,7 +26,8 @@ class Imported:
             rated; False for disliked; None where the file says nothing.
         timestamp: unix seconds; None where unknown.
         line: of the file, from 1; in our own export the place in the list of events.
-        mark: a bookmark ("save") or a wish not to see the item ("hide").
+        mark: a bookmark ("save"), a wish not to see the item ("hide"), or seen already and nothing
+            more ("seen").
     """
 
     title: str
@@ -36,7 +37,7 @@ class Imported:
     liked: bool | None
     timestamp: int | None
     line: int
-    mark: Literal["save", "hide"] | None = None
+    mark: Literal["save", "hide", "seen"] | None = None
 
 
 @dataclass
