@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from pocketrec.catalogue import Item
 from pocketrec.errors import PocketRecError
 
 LONGEST_TITLE: Final = 1_000
@@ -72,6 +73,7 @@ class History:
         rows: in file order; at least one.
         best: the highest rating of the file's scale, which starts at 0; None without ratings.
         catalogue: the catalogue that the ids of the rows belong to; None where unknown.
+        own_items: what the person had added to that catalogue.
         newest_first: whether of two rows with the same time the upper one is the later.
         unreadable: rows that were left out.
     """
@@ -80,5 +82,6 @@ class History:
     rows: tuple[Imported, ...]
     best: float | None = None
     catalogue: str | None = None
+    own_items: tuple[Item, ...] = ()
     newest_first: bool = False
     unreadable: Unreadable = field(default_factory=Unreadable)
