@@ -13,7 +13,8 @@ from device_app.importers import own_export, reading
 from device_app.importers.matching import Preview, match
 from device_app.importers.plain import Columns
 from device_app.installing import Installed, install
-from device_app.own_items import OwnItems, own_item
+from device_app.own_item import own_item
+from device_app.own_items import OwnItems
 from device_app.picking import Taste, picked
 from device_app.presentation import ago, facts, initials, short_title, shown_title
 from device_app.settings import Settings

@@ -11,7 +11,7 @@ from device_app.events import KINDS, Event
 from device_app.importers.dates import LATEST
 from device_app.importers.rows import LONGEST_TITLE, History, HistoryFileError, Imported, Unreadable
 from device_app.importers.values import LATEST_YEAR, clean
-from device_app.own_items import own_item
+from device_app.own_item import own_item
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.errors import UsageError
 from pocketrec.files import write_json

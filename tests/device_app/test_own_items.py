@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_app.own_items import LONGEST_DESCRIPTION, own_item
+from device_app.own_item import LONGEST_DESCRIPTION, own_item
 from device_app.session import Session
 from pocketrec.errors import DataError, UsageError
 
