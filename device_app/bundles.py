@@ -86,8 +86,9 @@ class Bundles:
         return _Choice(self._existing(names.get("present")), self._existing(names.get("former")))
 
     def _existing(self, name: object) -> str | None:
-        is_name = isinstance(name, str) and _NAME.fullmatch(name) is not None
-        return name if is_name and (self.folder / name).is_dir() else None
+        if isinstance(name, str) and _NAME.fullmatch(name) and (self.folder / name).is_dir():
+            return name
+        return None
 
     def _choose(self, choice: _Choice) -> None:
         try:

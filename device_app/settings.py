@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Settings:
         return {name: json.dumps(value) for name, value in asdict(self).items()}
 
 
-def _value(text: str | None) -> object:
+def _value(text: str | None) -> Any:
     try:
         return json.loads(text or "null")
     except ValueError:
