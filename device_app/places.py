@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from device_app.bundles import Bundles
+
 
 def home() -> Path:
     """The user's data folder; it need not exist yet."""
@@ -24,7 +26,16 @@ def default_database() -> Path:
 
 
 def default_bundle() -> Path:
-    """The bundle opened when none is named: beside the history, else what `pocketrec demo` made."""
+    """The bundle opened when none is named: what was installed, else `shipped_bundle`."""
+    return installed_bundles().present or shipped_bundle()
+
+
+def installed_bundles() -> Bundles:
+    return Bundles(home() / "bundles")
+
+
+def shipped_bundle() -> Path:
+    """The bundle where none was installed: beside the history, else what `pocketrec demo` made."""
     kept = home() / "bundle"
     demo = Path("runs") / "demo" / "bundle"
     return demo if demo.exists() and not kept.exists() else kept
