@@ -39,13 +39,25 @@ def short_title(title: str) -> str:
 
 def facts(item: "Item") -> str:
     """Year, creator and the first categories, those that are known."""
-    categories = [part.strip() for part in re.split(r"[,|;]", item.categories) if part.strip()]
     parts = [
         str(item.year) if item.year is not None else "",
         item.creator.strip(),
-        ", ".join(categories[:CATEGORIES_SHOWN]),
+        ", ".join(categories(item)[:CATEGORIES_SHOWN]),
     ]
     return "  ·  ".join(part for part in parts if part)
+
+
+def categories(item: "Item") -> tuple[str, ...]:
+    """The categories one by one, each once."""
+    parts = (part.strip() for part in re.split(r"[,|;]", item.categories))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def own_text(item: "Item") -> str:
+    """The description, else a text that says more than title, facts and categories do."""
+    if item.description.strip():
+        return item.description.strip()
+    return "" if item.text == item.template_text() else item.text.strip()
 
 
 def initials(title: str) -> str:

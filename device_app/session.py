@@ -2,12 +2,20 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from device_app.events import OPINIONS, Change, Event, Kind
-from device_app.presentation import ago, facts, initials, short_title, shown_title
+from device_app.presentation import (
+    ago,
+    categories,
+    facts,
+    initials,
+    own_text,
+    short_title,
+    shown_title,
+)
 from device_app.store import Store
 from pocketrec.catalogue import Item
 from pocketrec.engine import Loader
@@ -189,3 +197,84 @@ class Session:
                 )
             )
         return tuple(cards)
+
+    def saved(self) -> tuple[Card, ...]:
+        """The bookmarks, newest first."""
+        return self._cards([e.item_id for e in self._store.events() if e.kind == "save"])
+
+    def detail(self, item_id: str) -> "Detail | None":
+        """All there is to say about one item; None where the catalogue does not hold it."""
+        item = self._recommender.catalogue.get(item_id)
+        if item is None:
+            return None
+        others = [like for like in self._likes() if like != item_id]
+        reasons = self._recommender.explain(others, item_id, k=REASONS)
+        similar = self._recommender.similar(item_id, k=SIMILAR)
+        return Detail(
+            card=self._cards_of([item])[0],
+            facts=facts(replace(item, categories="")),
+            categories=categories(item),
+            description=own_text(item),
+            reasons=self._cards([reason.item_id for reason in reasons]),
+            has_likes=bool(others),
+            similar=self._cards([pick.item_id for pick in similar]),
+        )
+
+    def model(self) -> "Model":
+        """What ranks, with the time of one ranking, taken now."""
+        likes = self._likes()
+        start = time.perf_counter()
+        self._recommender.recommend(likes, PICKS)
+        milliseconds = (time.perf_counter() - start) * 1000
+        manifest = self._recommender.manifest
+        return Model(
+            name=manifest.name,
+            created=manifest.created,
+            precision=self._recommender.precision,
+            size=sum(file.bytes for file in manifest.files.values()),
+            items=len(self._recommender.catalogue),
+            milliseconds=milliseconds,
+        )
+
+
+REASONS = 3
+SIMILAR = 6
+
+
+@dataclass(frozen=True)
+class Detail:
+    """One item with everything around it.
+
+    Attributes:
+        facts: year and creator.
+        description: what the catalogue says beyond the other fields; mostly empty.
+        reasons: the likes that speak most for the item, the strongest first.
+        has_likes: whether there is another like that could speak for it.
+        similar: the items most like it, the nearest first.
+    """
+
+    card: Card
+    facts: str
+    categories: tuple[str, ...]
+    description: str
+    reasons: tuple[Card, ...]
+    has_likes: bool
+    similar: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the settings tell about the bundle.
+
+    Attributes:
+        created: ISO date of the build; bundles have no other version.
+        size: bytes of all files.
+        milliseconds: one ranking of the whole catalogue for the present likes.
+    """
+
+    name: str
+    created: str
+    precision: str
+    size: int
+    items: int
+    milliseconds: float

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from kivy.app import App
 from kivy.properties import OptionProperty
 
-from device_app.screens.page import Page
+from device_app.screens.page import ListPage, Page
 
 if TYPE_CHECKING:
     from device_app.session import Entry
@@ -27,12 +27,16 @@ EMPTY = {
 }
 
 
-class HistoryPage(Page):
+class HistoryPage(ListPage):
     kind = OptionProperty("all", options=list(FILTERS))
 
     def on_kind(self, *_: object) -> None:
         self.list_view.scroll_y = 1.0
         self.load()
+
+    def take_over(self, old: Page) -> None:
+        super().take_over(old)
+        self.kind = old.kind
 
     def load(self) -> None:
         question = self.next_question()

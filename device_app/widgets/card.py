@@ -2,9 +2,10 @@
 
 from kivy.metrics import dp, sp
 from kivy.properties import BooleanProperty, StringProperty
+from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 
-from device_app.widgets.basics import Surface
+from device_app.widgets.basics import Hoverable, Surface
 from device_app.widgets.fitting import fitted, line_count, line_height
 
 TITLE_SIZE = 17
@@ -12,11 +13,16 @@ BESIDE_TITLE = 14 + 84 + 16 + 14
 """dp of a card's width that its title does not get: paddings, tile and gap."""
 
 
-class Card(Surface):
-    """Filled from `data` of a RecycleView, which reuses cards: no state of its own."""
+class Openable(ButtonBehavior, Hoverable, Surface):
+    """An item that a tap opens; the buttons on it come first."""
 
     item_id = StringProperty()
     title = StringProperty()
+
+
+class Card(Openable):
+    """Filled from `data` of a RecycleView, which reuses cards: no state of its own."""
+
     shown_title = StringProperty()
     facts = StringProperty()
     initials = StringProperty()

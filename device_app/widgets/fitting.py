@@ -38,8 +38,13 @@ def fitted(text: str, size: float, width: float) -> str:
     return text[:low].rstrip(" ,;:-") + "…"
 
 
+def natural_width(text: str, pixels: float) -> float:
+    """Pixels of one line of plain text in letters of so many pixels."""
+    return _extents(text, pixels, bold=False)[0]
+
+
 @lru_cache(maxsize=2048)
-def _extents(text: str, pixels: float) -> tuple[float, float]:
-    label = CoreLabel(font_size=pixels, font_name=font_for(text), bold=True)
+def _extents(text: str, pixels: float, bold: bool = True) -> tuple[float, float]:
+    label = CoreLabel(font_size=pixels, font_name=font_for(text), bold=bold)
     width, height = label.get_extents(text)
     return float(width), float(height)

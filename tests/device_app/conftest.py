@@ -51,6 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's history."""
     monkeypatch.setenv("POCKETREC_HOME", str(tmp_path / "home"))
+    # Nor does the theme of this machine matter: its own programs are not found.
+    monkeypatch.setattr("device_app.system_theme._answer", lambda *_: None)
 
 
 class Driver:
@@ -130,8 +132,8 @@ class Driver:
         return data
 
     def go(self, page: str) -> None:
-        name = {"for_you": "For you", "search": "Search", "history": "History"}[page]
-        kind = "RailItem" if self.app.wide else "NavItem"
+        name = page.replace("_", " ").capitalize()
+        kind = "RailPlace" if self.app.wide else "BarPlace"
         self.tap(self.shown(kind, text=name)[0])
         self.until(lambda: self.app.page == page)
 
