@@ -17,6 +17,7 @@ from kivy.properties import (
     StringProperty,
 )
 from kivy.uix.floatlayout import FloatLayout
+from kivy.uix.recycleview import views
 from kivy.uix.widget import Widget
 
 from device_app.events import Change, Kind
@@ -47,6 +48,12 @@ KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in (*PARTS, *SC
 KV_FILES.append(str(Path(__file__).with_name("shell.kv")))
 
 SAID = {"like": "Liked", "dislike": "Not for you:", "hide": "Hidden:", "save": "Saved"}
+
+
+def _forget_rows() -> None:
+    """Kivy keeps the rows of a list for the next one, whatever theme or text they were made for."""
+    views._cached_views.clear()
+    views._cache_count = 0
 
 
 class Shell(FloatLayout):
@@ -133,6 +140,7 @@ class PocketRecApp(App):
             self._pointer.leave()
             self.focus.leave()
         Metrics.fontscale = self._device_scale
+        _forget_rows()
         self._worker.close(self._close_session)
         for file in KV_FILES:
             Builder.unload_file(file)
@@ -228,6 +236,7 @@ class PocketRecApp(App):
         Metrics.fontscale = self._device_scale * TEXT_SIZES[name]
         by_key = self.focus.is_shown
         before = self._pages
+        _forget_rows()
         Window.remove_widget(self.root)
         self._measure()
         self.root = Shell()

@@ -209,7 +209,10 @@ class Session:
             return None
         others = [like for like in self._likes() if like != item_id]
         reasons = self._recommender.explain(others, item_id, k=REASONS)
-        similar = self._recommender.similar(item_id, k=SIMILAR)
+        marks = self._marks()
+        against = {known for known, (opinion, _) in marks.items() if opinion in ("dislike", "hide")}
+        near = self._recommender.similar(item_id, k=SIMILAR + len(against))
+        similar = [pick.item_id for pick in near if pick.item_id not in against][:SIMILAR]
         return Detail(
             card=self._cards_of([item])[0],
             facts=facts(replace(item, categories="")),
@@ -217,7 +220,7 @@ class Session:
             description=own_text(item),
             reasons=self._cards([reason.item_id for reason in reasons]),
             has_likes=bool(others),
-            similar=self._cards([pick.item_id for pick in similar]),
+            similar=self._cards(similar),
         )
 
     def model(self) -> "Model":
@@ -250,7 +253,7 @@ class Detail:
         description: what the catalogue says beyond the other fields; mostly empty.
         reasons: the likes that speak most for the item, the strongest first.
         has_likes: whether there is another like that could speak for it.
-        similar: the items most like it, the nearest first.
+        similar: the items most like it, the nearest first, none that was judged badly or hidden.
     """
 
     card: Card

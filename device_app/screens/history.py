@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from kivy.app import App
 from kivy.properties import OptionProperty
+from kivy.uix.widget import Widget
 
 from device_app.screens.page import ListPage, Page
 
@@ -33,6 +34,12 @@ class HistoryPage(ListPage):
     def on_kind(self, *_: object) -> None:
         self.list_view.scroll_y = 1.0
         self.load()
+
+    def choose(self, chip: Widget) -> None:
+        """A filter was pressed: on a phone the last ones are half out of view."""
+        self.kind = chip.kind
+        if chip.parent.width > self.ids.filters.width:
+            self.ids.filters.scroll_to(chip)
 
     def take_over(self, old: Page) -> None:
         super().take_over(old)

@@ -21,8 +21,12 @@ class PageHead(BoxLayout):
     subtitle = StringProperty()
 
 
-class Section(Surface):
-    """A titled group on a screen without a list."""
+class Panel(Surface):
+    """A group on a screen without a list."""
+
+
+class Section(Panel):
+    """One with a title."""
 
     title = StringProperty()
 
@@ -78,6 +82,7 @@ class Page(BoxLayout):
 
     def take_over(self, old: "Page") -> None:
         """Be where a page of the same kind was, which was made for another size of text."""
+        old.next_question()  # what it still waits for is not for it any more
         self.view.scroll_y = old.view.scroll_y
 
 

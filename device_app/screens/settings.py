@@ -79,7 +79,8 @@ def _facts(model: "Model") -> list[tuple[str, str]]:
     return [
         ("Name", model.name),
         ("Built", model.created),
-        ("Size", f"{model.size / 1e6:.1f} MB, {model.precision}"),
+        ("Size", f"{model.size / 1e6:.1f} MB"),
+        ("Precision", model.precision),
         ("Titles", f"{model.items:,}"),
         ("Last ranking", f"{model.milliseconds:.1f} ms for all titles"),
     ]

@@ -92,7 +92,7 @@ class IconButton(ButtonBehavior, Hoverable, Drawn):
     ground = ColorProperty("#00000000")
 
 
-class ActionButton(ButtonBehavior, Hoverable, BoxLayout):
+class WordButton(ButtonBehavior, Hoverable, BoxLayout):
     """An icon with its name beside it, at least 44 dp high."""
 
     icon = StringProperty()

@@ -8,7 +8,6 @@ from kivy.clock import Clock, ClockEvent
 from kivy.core.window import Window
 from kivy.metrics import dp
 from kivy.properties import BooleanProperty, ListProperty, NumericProperty
-from kivy.uix.recycleview import RecycleView
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
@@ -137,7 +136,7 @@ class Focus:
     def first_item(self) -> bool:
         """To the first item in view of the list in view; whether there is one."""
         for widget in self._stops():
-            if isinstance(widget, RecycleView):
+            if _is_list(widget):
                 self._go(Stop(widget, _first_in_view(widget)))
                 return True
         return False
@@ -172,7 +171,7 @@ class Focus:
             widget = widgets[(widgets.index(present) + by) % len(widgets)]
         else:
             widget = widgets[0 if by > 0 else -1]
-        is_list = isinstance(widget, RecycleView)
+        is_list = _is_list(widget)
         self._go(Stop(widget, _first_in_view(widget)) if is_list else Stop(widget))
 
     def _stops(self) -> Iterator[Widget]:
@@ -209,11 +208,16 @@ class Focus:
         self._ring.surround(self.widget)
 
 
+def _is_list(widget: Widget) -> bool:
+    """Not by its class: the one that kv knows is loaded a second time, under another name."""
+    return isinstance(widget, ScrollView) and hasattr(widget, "view_adapter")
+
+
 def _stops_in(widget: Widget) -> Iterator[Widget]:
     """Lists, buttons and text fields that can be used, in reading order."""
     if widget.disabled or not widget.opacity or min(widget.size) <= 0:
         return
-    if isinstance(widget, RecycleView):
+    if _is_list(widget):
         if widget.data:
             yield widget
         return
@@ -230,7 +234,7 @@ def _parts(stop: Stop) -> list[Widget]:
     return list(_stops_in(view)) if view is not None else []
 
 
-def _first_in_view(list_view: RecycleView) -> int:
+def _first_in_view(list_view: Widget) -> int:
     """The first item whose top is in view."""
     top = list_view.to_window(list_view.x, list_view.top)[1]
     for index in range(len(list_view.data)):
@@ -241,12 +245,35 @@ def _first_in_view(list_view: RecycleView) -> int:
 
 
 def _scroll_to(widget: Widget) -> None:
+    """Bring a widget into view, with a strip of what is next to it, so that a list has made that.
+
+    Not by `ScrollView.scroll_to`, which does not work on a RecycleView.
+    """
     parent = widget.parent
     while isinstance(parent, Widget):
-        if isinstance(parent, ScrollView):
-            # So much that a strip of the next item shows, and a list has made its widget.
-            parent.scroll_to(widget, padding=dp(24), animate=False)
+        if isinstance(parent, ScrollView) and parent.do_scroll_y:
+            _scroll_by(parent, _beyond(widget, parent, 1))
+        elif isinstance(parent, ScrollView):
+            _scroll_by(parent, _beyond(widget, parent, 0), axis=0)
         parent = parent.parent
+
+
+def _beyond(widget: Widget, view: ScrollView, axis: int) -> float:
+    """Pixels that the content must move, to the right or up, for the widget to be in view."""
+    strip = dp(24)
+    low = widget.to_window(*widget.pos)[axis] - strip
+    high = widget.to_window(widget.right, widget.top)[axis] + strip
+    view_low = view.to_window(*view.pos)[axis]
+    view_high = view.to_window(view.right, view.top)[axis]
+    if high > view_high or high - low > view_high - view_low:
+        return view_high - high
+    return max(0.0, view_low - low)
+
+
+def _scroll_by(view: ScrollView, pixels: float, axis: int = 1) -> None:
+    name = ("scroll_x", "scroll_y")[axis]
+    share = view.convert_distance_to_scroll(*((pixels, 0), (0, pixels))[axis])[axis]
+    setattr(view, name, min(1.0, max(0.0, getattr(view, name) - share)))
 
 
 def _is_within(widget: Widget, ancestor: Widget) -> bool:

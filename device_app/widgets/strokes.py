@@ -55,13 +55,14 @@ class Drawn(Label):
             return
         unit = self.font_size / GRID
         left, bottom = self.center_x - self.font_size / 2, self.center_y - self.font_size / 2
+        width = 1.15 * unit
         self._strokes.add(Color(*self.color))
         for line in strokes.lines:
             points = [(left, bottom)[i % 2] + value * unit for i, value in enumerate(line)]
-            self._strokes.add(SmoothLine(points=points, width=unit, cap="round", joint="round"))
+            self._strokes.add(SmoothLine(points=points, width=width, cap="round", joint="round"))
         for x, y, radius in strokes.knobs:
             centre_x, centre_y, pixels = left + x * unit, bottom + y * unit, radius * unit
-            self._strokes.add(SmoothLine(circle=(centre_x, centre_y, pixels), width=unit))
+            self._strokes.add(SmoothLine(circle=(centre_x, centre_y, pixels), width=width))
             if self.filled:
                 box = (centre_x - pixels, centre_y - pixels)
                 self._strokes.add(SmoothEllipse(pos=box, size=(2 * pixels, 2 * pixels)))
