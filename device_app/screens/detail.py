@@ -8,6 +8,7 @@ from kivy.metrics import dp, sp
 from kivy.properties import BooleanProperty, NumericProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.gridlayout import GridLayout
 from kivy.uix.widget import Widget
 
 from device_app.screens.page import Page
@@ -27,6 +28,15 @@ class Tag(TextLine):
 
     def on_line_width(self, *_: object) -> None:
         self.width = min(natural_width(self.text, sp(TAG_SIZE)) + dp(24), self.line_width)
+
+
+class Actions(GridLayout):
+    """What the buttons of a card do, in words."""
+
+    item_id = StringProperty()
+    title = StringProperty()
+    opinion = StringProperty(None, allownone=True)
+    saved = BooleanProperty(False)
 
 
 class ItemLine(ButtonBehavior, Hoverable, BoxLayout):

@@ -19,6 +19,10 @@ DEBOUNCE_SECONDS = 0.15
 class QueryInput(TextInput):
     """The field of the search; Tab, Down and Enter lead out of it."""
 
+    def on_focus(self, _: Widget, focused: bool) -> None:
+        if focused:
+            App.get_running_app().focus.typing(self)
+
     def keyboard_on_key_down(
         self, window: object, keycode: tuple[int, str], text: str, modifiers: list[str]
     ) -> bool:

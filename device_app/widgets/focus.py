@@ -69,9 +69,11 @@ class Focus:
         """The window is closing, or made anew."""
         Window.unbind(on_touch_down=self.hide)
         self.hide()
+        self._stop_typing()
 
     def enter(self, content: Widget) -> None:
         """`content` stands beside the navigation now: the focus is where it was there, if ever."""
+        self._stop_typing()
         old, self._content = self._content, content
         if self._stop is not None and old is not None and _is_within(self._stop.widget, old):
             self._left_at[old] = self._stop
@@ -145,6 +147,11 @@ class Focus:
         """Put the focus on a button."""
         self._go(Stop(widget))
 
+    def typing(self, field: TextInput) -> None:
+        """A text field has taken the keyboard, by a tap or by Tab."""
+        self._stop = Stop(field)
+        self.hide()
+
     def press(self) -> bool:
         """Enter or Space: do what a tap on it would; whether there was something to press."""
         widget = self.widget
@@ -179,8 +186,7 @@ class Focus:
             yield from _stops_in(area)
 
     def _go(self, stop: Stop, tries: int = TRIES) -> None:
-        if self._stop is not None and isinstance(self._stop.widget, TextInput):
-            self._stop.widget.focus = False
+        self._stop_typing()
         self._stop = stop
         if isinstance(stop.widget, TextInput):
             self.hide()
@@ -199,6 +205,11 @@ class Focus:
         self._following.cancel()
         self._following()
         self._ring.surround(widget)
+
+    def _stop_typing(self) -> None:
+        """A field out of view would go on taking the keys."""
+        if self._stop is not None and isinstance(self._stop.widget, TextInput):
+            self._stop.widget.focus = False
 
     def _follow(self, *_: object) -> None:
         """Lists scroll and are filled anew under the ring."""

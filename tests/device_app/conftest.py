@@ -91,7 +91,7 @@ class Driver:
         self.until(lambda: self.rows() and self.shown("Card"))
         return self
 
-    def shown(self, name: str, **attributes: object) -> list[Any]:
+    def shown(self, name: str, /, **attributes: object) -> list[Any]:
         """Widgets of a class inside the window, in view, from the top."""
         found = []
         for widget in self.app.root.walk():
