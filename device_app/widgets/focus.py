@@ -69,7 +69,6 @@ class Focus:
         """The window is closing, or made anew."""
         Window.unbind(on_touch_down=self.hide)
         self.hide()
-        self._stop_typing()
 
     def enter(self, content: Widget) -> None:
         """`content` stands beside the navigation now: the focus is where it was there, if ever."""

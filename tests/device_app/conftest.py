@@ -161,6 +161,9 @@ class Driver:
 
         if self.app._stopped:
             return
+        if self.app.is_typing:  # else the next window's keys would go to this one's field
+            self.app._current.ids.query.focus = False
+            self.frames()
         self.app.stop()
         stopTouchApp()
         self.window.children.clear()
