@@ -82,5 +82,5 @@ def _facts(model: "Model") -> list[tuple[str, str]]:
         ("Size", f"{model.size / 1e6:.1f} MB"),
         ("Precision", model.precision),
         ("Titles", f"{model.items:,}"),
-        ("Last ranking", f"{model.milliseconds:.1f} ms for all titles"),
+        ("Last ranking", f"{model.milliseconds:.1f} ms"),
     ]

@@ -146,3 +146,43 @@ def test_the_history_outlives_the_session(tiny_bundle: Path, tmp_path: Path) -> 
     second = Session.open(tiny_bundle, tmp_path / "history.db")
     assert second.picks().history == ("m05",)
     assert second.about.items == 40
+
+
+def test_bookmarks_are_newest_first(session: Session) -> None:
+    session.mark("m05", "save")
+    session.mark("m02", "save")
+    session.mark("m02", "like")
+    assert [(c.item_id, c.opinion, c.saved) for c in session.saved()] == [
+        ("m02", "like", True),
+        ("m05", None, True),
+    ]
+
+
+def test_a_liked_item_is_not_its_own_reason(session: Session) -> None:
+    session.mark("m01", "like")
+    detail = session.detail("m01")
+    assert detail is not None
+    assert not detail.has_likes
+    assert detail.reasons == ()
+    session.mark("m06", "like")
+    detail = session.detail("m01")
+    assert detail is not None
+    assert detail.has_likes
+    assert [card.item_id for card in detail.reasons] == ["m06"]
+    assert detail.card.opinion == "like"
+
+
+def test_what_is_similar_was_not_judged_badly(session: Session) -> None:
+    before = session.detail("m01")
+    assert before is not None
+    first, second = (card.item_id for card in before.similar[:2])
+    session.mark(first, "hide")
+    session.mark(second, "dislike")
+    after = session.detail("m01")
+    assert after is not None
+    assert len(after.similar) == len(before.similar)
+    assert not {first, second} & {card.item_id for card in after.similar}
+
+
+def test_an_item_of_no_catalogue_has_no_detail(session: Session) -> None:
+    assert session.detail("gone") is None
