@@ -9,16 +9,26 @@ from kivy.clock import Clock
 from kivy.core.window import Window
 from kivy.lang import Builder
 from kivy.metrics import Metrics, dp, sp
-from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
+from kivy.properties import (
+    BooleanProperty,
+    NumericProperty,
+    ObjectProperty,
+    OptionProperty,
+    StringProperty,
+)
 from kivy.uix.floatlayout import FloatLayout
+from kivy.uix.recycleview import views
 from kivy.uix.widget import Widget
 
 from device_app.events import Change, Kind
-from device_app.preferences import Preferences, preferences_path
-from device_app.screens import failure, for_you, history, page, search
+from device_app.keyboard import Keyboard
+from device_app.preferences import TEXT_SIZES, THEMES, Preferences, preferences_path
+from device_app.screens import detail, failure, for_you, history, page, saved, search, settings
 from device_app.screens.page import Page
+from device_app.system_theme import prefers_dark
 from device_app.theme import Theme, register_fonts
-from device_app.widgets import basics, card, navigation, notice, rows, snackbar, tile
+from device_app.widgets import basics, card, focus, navigation, notice, rows, snackbar, tile
+from device_app.widgets.navigation import PLACES
 from device_app.worker import Worker
 from pocketrec.errors import PocketRecError
 
@@ -32,12 +42,24 @@ WIDE_DP = 760
 RAIL_DP = 216
 
 # Importing a module makes its classes known to kv; its rules lie beside it. In order of use.
-PARTS = (basics, tile, card, rows, navigation, notice, snackbar, page, for_you, search, history)
-KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in PARTS]
+PARTS = (basics, tile, card, rows, navigation, notice, snackbar, focus, page)
+SCREENS = (for_you, search, saved, history, settings, detail)
+KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in (*PARTS, *SCREENS)]
 KV_FILES.append(str(Path(__file__).with_name("shell.kv")))
 
-SAID = {"like": "Liked", "dislike": "Not for you:", "hide": "Hidden:", "save": "Saved"}
-PAGES = ("for_you", "search", "history")
+SAID = {
+    "like": "Liked",
+    "dislike": "Not for you:",
+    "save": "Saved",
+    "seen": "Already seen:",
+    "hide": "Hidden:",
+}
+
+
+def _forget_rows() -> None:
+    """Kivy keeps the rows of a list for the next one, whatever theme or text they were made for."""
+    views._cached_views.clear()
+    views._cache_count = 0
 
 
 class Shell(FloatLayout):
@@ -51,7 +73,8 @@ class PocketRecApp(App):
         engine: loads the graphs of the bundle; None leaves the choice to `pocketrec`.
 
     Attributes:
-        page: the screen in view.
+        page: the place of the navigation in view, or beneath the items opened over it.
+        theme_choice, text_size: what the user prefers.
         wide: whether there is room for the rail and two columns.
         about: one line on the bundle.
         is_open: whether bundle and history are open, so that the screens have something to show.
@@ -61,6 +84,8 @@ class PocketRecApp(App):
     title = "PocketRec"
     theme = ObjectProperty(None)
     page = StringProperty("for_you")
+    theme_choice = OptionProperty("system", options=THEMES)
+    text_size = OptionProperty("normal", options=list(TEXT_SIZES))
     wide = BooleanProperty(False)
     about = StringProperty()
     is_open = BooleanProperty(False)
@@ -80,7 +105,10 @@ class PocketRecApp(App):
         self._session: Session | None = None
         self._waiting: set[str] = set()
         self._last: Change | None = None
+        self._opened_items: list[detail.DetailPage] = []
         self._pointer: basics.Pointer | None = None
+        self._keyboard = Keyboard(self)
+        self._device_scale = Metrics.fontscale
 
     def load_kv(self, filename: str | None = None) -> bool:
         """The rules are loaded by `build`, so that `on_stop` can unload them."""
@@ -88,22 +116,19 @@ class PocketRecApp(App):
 
     def build(self) -> Shell:
         register_fonts()
-        self.theme = Theme(dark=Preferences.read(self._preferences).dark)
+        preferences = Preferences.read(self._preferences)
+        self.theme_choice, self.text_size = preferences.theme, preferences.text_size
+        self.theme = Theme(dark=self._is_dark())
+        Metrics.fontscale = self._device_scale * TEXT_SIZES[self.text_size]
         for file in KV_FILES:
             Builder.load_file(file)
         Window.softinput_mode = "below_target"
         self._measure()
-        Window.bind(size=self._measure, on_keyboard=self._pressed_key)
+        Window.bind(size=self._measure, on_keyboard=self._keyboard.pressed, focus=self._came_back)
         return Shell()
 
     def on_start(self) -> None:
-        self._pointer = basics.Pointer()
-        self._pointer.follow()
-        self._pages = {
-            "for_you": for_you.ForYouPage(),
-            "search": search.SearchPage(),
-            "history": history.HistoryPage(),
-        }
+        self._furnish()
         self._failure = failure.Failure()
         self._show(self._current)
         self._current.present(self._current.skeleton)
@@ -116,9 +141,12 @@ class PocketRecApp(App):
             return
         self._stopped = True
         Window.unbind(on_flip=self._first_frame)
-        Window.unbind(size=self._measure, on_keyboard=self._pressed_key)
+        Window.unbind(size=self._measure, on_keyboard=self._keyboard.pressed, focus=self._came_back)
         if self._pointer is not None:
             self._pointer.leave()
+            self.focus.leave()
+        Metrics.fontscale = self._device_scale
+        _forget_rows()
         self._worker.close(self._close_session)
         for file in KV_FILES:
             Builder.unload_file(file)
@@ -156,32 +184,90 @@ class PocketRecApp(App):
             self._snackbar.hide()
             self.ask(lambda session: session.undo(change), lambda _: self._current.load())
 
+    def go(self, page: str) -> None:
+        """To a place of the navigation, out of all items opened over the present one."""
+        if not self.is_open:
+            return
+        self._opened_items.clear()
+        if self.page == page:
+            self._show_current()
+        self.page = page
+
+    def show_item(self, item_id: str) -> None:
+        """Open an item over what is in view, which stays as it is."""
+        below = self._current
+        if not self.is_open or getattr(below, "item_id", None) == item_id:
+            return
+        way_back = below.title if self._opened_items else PLACES[self.page][1]
+        self._opened_items.append(detail.DetailPage(item_id=item_id, way_back=way_back))
+        self._show_current()
+
+    def back(self) -> bool:
+        """To what is beneath an item, or from another place home; whether there was a way."""
+        if self._opened_items:
+            self._opened_items.pop()
+            self._show_current()
+        elif self.page != "for_you":
+            self.go("for_you")
+        else:
+            return False
+        return True
+
+    def other_picks(self) -> None:
+        if self._current is self._pages["for_you"]:
+            self._current.other_picks()
+
     def report(self, error: PocketRecError) -> None:
         """Say what went wrong, over whatever is shown."""
         self._snackbar.show(str(error))
 
     def toggle_theme(self) -> None:
-        dark = not self.theme.dark
-        self.theme.dark = dark
-        self._worker.submit(
-            lambda: Preferences(dark=dark).write(self._preferences), lambda _: None, self.report
-        )
+        self.choose_theme("light" if self.theme.dark else "dark")
+
+    def choose_theme(self, name: str) -> None:
+        """One of THEMES, kept for the next start."""
+        self.theme_choice = name
+        self.theme.dark = self._is_dark()
+        self._keep_preferences()
+
+    def choose_text_size(self, name: str) -> None:
+        """One of TEXT_SIZES, kept for the next start.
+
+        All widgets are made anew: what they compute from `sp` they compute once.
+        """
+        if name == self.text_size:
+            return
+        self.text_size = name
+        self._keep_preferences()
+        Metrics.fontscale = self._device_scale * TEXT_SIZES[name]
+        by_key = self.focus.is_shown
+        before = self._pages
+        _forget_rows()
+        Window.remove_widget(self.root)
+        self._measure()
+        self.root = Shell()
+        Window.add_widget(self.root)
+        self._furnish()
+        for key, made in self._pages.items():
+            made.take_over(before[key])
+        self._show_current()
+        if by_key and self.page == "settings":
+            Clock.schedule_once(lambda _: self.focus.on(self._current.choice(name)), 0)
 
     def on_page(self, _: App, page: str) -> None:
         if not self.is_open:
             return
-        self._show(self._current)
-        self._current.load()
+        self._show_current()
         if page == "search" and self.wide:  # on a phone the keyboard would cover the screen
             self._pages["search"].focus()
 
     @property
     def _current(self) -> Page:
-        return self._pages[self.page]
+        return self._opened_items[-1] if self._opened_items else self._pages[self.page]
 
     @property
-    def _is_typing(self) -> bool:
-        return self.page == "search" and self._pages["search"].is_typing
+    def is_typing(self) -> bool:
+        return self._current is self._pages["search"] and self._current.is_typing
 
     @property
     def _snackbar(self) -> snackbar.Snackbar:
@@ -192,6 +278,46 @@ class PocketRecApp(App):
         if self.root.ids.screen.children != [content]:
             self.root.ids.screen.clear_widgets()
             self.root.ids.screen.add_widget(content)
+            self.focus.enter(content)
+
+    def _show_current(self) -> None:
+        self._show(self._current)
+        self._current.load()
+
+    def _furnish(self) -> None:
+        """Make what stands in the shell and around it."""
+        if self._pointer is not None:
+            self._pointer.leave()
+            self.focus.leave()
+        self._pointer = basics.Pointer()
+        self._pointer.follow()
+        ids = self.root.ids
+        self.focus = focus.Focus(ids.ring, [ids.screen, ids.snackbar, ids.rail, ids.bar])
+        self._pages: dict[str, Page] = {
+            "for_you": for_you.ForYouPage(),
+            "search": search.SearchPage(),
+            "saved": saved.SavedPage(),
+            "history": history.HistoryPage(),
+            "settings": settings.SettingsPage(),
+        }
+
+    def _is_dark(self) -> bool:
+        return self.theme_choice == "dark" or (
+            self.theme_choice == "system" and prefers_dark() is True
+        )
+
+    def _came_back(self, _: object, focused: bool) -> None:
+        """The user may have changed the system's theme meanwhile."""
+        if focused and self.theme_choice == "system" and not self._stopped:
+            self._worker.submit(self._is_dark, self._follow_system, self.report)
+
+    def _follow_system(self, dark: bool) -> None:
+        if self.theme_choice == "system":
+            self.theme.dark = dark
+
+    def _keep_preferences(self) -> None:
+        kept = Preferences(theme=self.theme_choice, text_size=self.text_size)
+        self._worker.submit(lambda: kept.write(self._preferences), lambda _: None, self.report)
 
     def _deliver(self, call: Callable[[], None]) -> None:
         """Run `call` on the window's thread, unless the window is gone by then."""
@@ -246,25 +372,3 @@ class PocketRecApp(App):
         self.content_x = dp(RAIL_DP) if self.wide else 0
         self.content_width = Window.width - self.content_x
         self.content_bottom = 0 if self.wide else dp(52) + sp(22)
-
-    def _pressed_key(self, _: object, key: int, scan: int, text: str, modifiers: list[str]) -> bool:
-        if not self.is_open:
-            return False
-        if key == 27 and self.page != "for_you":  # Escape, and the back button of a phone
-            self.page = "for_you"
-            return True
-        if "ctrl" not in modifiers and "meta" not in modifiers:
-            return False
-        if text in ("1", "2", "3"):
-            self.page = PAGES[int(text) - 1]
-        elif text == "f":
-            self.page = "search"
-        elif text == "r" and self.page == "for_you":
-            self._current.other_picks()
-        elif text == "z" and not self._is_typing:  # there it undoes letters
-            self.undo()
-        elif text == "d":
-            self.toggle_theme()
-        else:
-            return False
-        return True

@@ -47,9 +47,17 @@ def facts(item: "Item") -> str:
     return "  ·  ".join(part for part in parts if part)
 
 
-def categories(item: "Item") -> list[str]:
-    """The categories one by one, which a catalogue keeps in one string."""
-    return [part.strip() for part in re.split(r"[,|;]", item.categories) if part.strip()]
+def categories(item: "Item") -> tuple[str, ...]:
+    """The categories one by one, each once."""
+    parts = (part.strip() for part in re.split(r"[,|;]", item.categories))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def own_text(item: "Item") -> str:
+    """The description, else a text that says more than title, facts and categories do."""
+    if item.description.strip():
+        return item.description.strip()
+    return "" if item.text == item.template_text() else item.text.strip()
 
 
 def initials(title: str) -> str:

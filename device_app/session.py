@@ -8,7 +8,7 @@ from typing import Self
 
 from device_app import knowledge, spreadsheet
 from device_app.bundles import Bundles
-from device_app.events import OPINIONS, Change, Event, Kind
+from device_app.events import AGAINST, OPINIONS, Change, Event, Kind
 from device_app.importers import own_export, reading
 from device_app.importers.matching import Preview, match
 from device_app.importers.plain import Columns
@@ -16,11 +16,19 @@ from device_app.installing import Installed, install
 from device_app.own_item import own_item
 from device_app.own_items import OwnItems
 from device_app.picking import Taste, picked
-from device_app.presentation import ago, facts, initials, short_title, shown_title
+from device_app.presentation import (
+    ago,
+    categories,
+    facts,
+    initials,
+    own_text,
+    short_title,
+    shown_title,
+)
 from device_app.settings import Settings
 from device_app.store import Store
 from device_app.taste_wall import taste_wall
-from device_app.views import About, Card, Details, Entry, Picks
+from device_app.views import About, Card, Details, Entry, Model, Picks, Reason
 from pocketrec.catalogue import Item
 from pocketrec.engine import Loader
 from pocketrec.errors import UsageError
@@ -32,9 +40,6 @@ REASONS = 3
 SIMILAR = 6
 EXPLAINED = 100
 """The newest likes, among which the reasons for an item are looked for: each takes a ranking of its own."""
-
-_STRENGTHS = ((0.75, "almost as much"), (0.25, "less"), (0.0, "a little"))
-"""Shares of the strongest reason from which on another is called so."""
 
 
 class Session:
@@ -78,6 +83,23 @@ class Session:
     def about(self) -> About:
         return About(self._recommender.manifest.name, len(self._recommender.catalogue))
 
+    def model(self) -> Model:
+        """What ranks, with the time of one ranking, taken now."""
+        settings = self._store.settings()
+        taste = Taste.of(self._store.events(), settings)
+        start = time.perf_counter()
+        picked(self._recommender, taste, PICKS, (), settings.diversity)
+        milliseconds = (time.perf_counter() - start) * 1000
+        manifest = self._recommender.manifest
+        return Model(
+            name=manifest.name,
+            created=manifest.created,
+            precision=self._recommender.precision,
+            size=sum(file.bytes for file in manifest.files.values()),
+            items=len(self._recommender.catalogue),
+            milliseconds=milliseconds,
+        )
+
     def picks(self) -> Picks:
         """The best items the user has not judged, nor passed over by `other_picks` within a day."""
         settings = self._store.settings()
@@ -114,24 +136,26 @@ class Session:
         """
         return self._cards(taste_wall(self._bundle, page))
 
-    def details(self, item_id: str) -> Details:
-        """What is known of one item and how it goes with what the user likes.
+    def details(self, item_id: str) -> Details | None:
+        """What is known of one item and how it goes with what the user likes; None where the catalogue lacks it.
 
-        Reasons are measured (`Recommender.explain`), among the `EXPLAINED` newest likes, and told by their share of
-        the strongest.
-
-        Raises:
-            UsageError: the item is not in the catalogue.
+        Reasons are measured (`Recommender.explain`), among the `EXPLAINED` newest likes but for the item itself.
         """
         item = self._recommender.catalogue.get(item_id)
         if item is None:
-            raise UsageError(f"item {item_id!r}: expected an id of the catalogue, found none such")
-        similar = [one.item_id for one in self._recommender.similar(item_id, SIMILAR)]
-        own_text = item.text if item.text != item.template_text() else ""
+            return None
+        likes = self._explained(item_id)
+        marks = self._marks()
+        against = {known for known, (opinion, _) in marks.items() if opinion in AGAINST}
+        near = self._recommender.similar(item_id, k=SIMILAR + len(against))
+        similar = [pick.item_id for pick in near if pick.item_id not in against][:SIMILAR]
         return Details(
-            card=self._cards([item_id])[0],
-            text=item.description.strip() or own_text,
-            reasons=tuple(self._reasons(item_id)),
+            card=self._cards_of([item])[0],
+            facts=facts(replace(item, categories="")),
+            categories=categories(item),
+            description=own_text(item),
+            reasons=self._reasons(likes, item_id),
+            has_likes=bool(likes),
             similar=self._cards(similar),
         )
 
@@ -143,6 +167,10 @@ class Session:
     def search(self, query: str) -> tuple[Card, ...]:
         found = self._recommender.catalogue.search(query, limit=RESULTS) if query.strip() else []
         return self._cards_of(found)
+
+    def saved(self) -> tuple[Card, ...]:
+        """The bookmarks, newest first."""
+        return self._cards([e.item_id for e in self._store.events() if e.kind == "save"])
 
     def history(self, kind: Kind | None = None) -> tuple[Entry, ...]:
         """Events, newest first, all or of one kind."""
@@ -338,13 +366,13 @@ class Session:
         taste = Taste.of(self._store.events(), self._store.settings())
         return [one for one in taste.likes if one != item_id][-EXPLAINED:]
 
-    def _reasons(self, item_id: str) -> Iterable[str]:
-        reasons = self._recommender.explain(self._explained(item_id), item_id, k=REASONS)
-        for place, reason in enumerate(reasons):
-            share = reason.drop / reasons[0].drop
-            much = next(words for least, words in _STRENGTHS if share >= least)
-            title = short_title(self.title(reason.item_id))
-            yield f"You liked {title}: it speaks {much if place else 'most'} for this."
+    def _reasons(self, likes: list[str], item_id: str) -> tuple[Reason, ...]:
+        found = self._recommender.explain(likes, item_id, k=REASONS)
+        cards = self._cards([reason.item_id for reason in found])
+        return tuple(
+            Reason(card, reason.drop / found[0].drop)
+            for card, reason in zip(cards, found, strict=True)
+        )
 
     def _new(self, items: Iterable[Item]) -> list[Item]:
         return [item for item in items if item.item_id not in self._recommender.ids]

@@ -43,18 +43,35 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """A like that speaks for an item.
+
+    Attributes:
+        share: how much it does, as a share of the like that speaks most for it; above 0.
+    """
+
+    card: Card
+    share: float
+
+
+@dataclass(frozen=True)
 class Details:
     """All that the page of one item shows.
 
     Attributes:
-        text: what the item is about; empty where the catalogue does not say.
-        reasons: the likes that speak most for it, strongest first, a sentence each.
-        similar: the items most like it, whatever was said of them.
+        facts: year and creator.
+        description: what the catalogue says beyond the other fields; mostly empty.
+        reasons: the likes that speak most for the item, the strongest first.
+        has_likes: whether there is another like that could speak for it.
+        similar: the items most like it, the nearest first, none that was judged badly or hidden.
     """
 
     card: Card
-    text: str
-    reasons: tuple[str, ...]
+    facts: str
+    categories: tuple[str, ...]
+    description: str
+    reasons: tuple[Reason, ...]
+    has_likes: bool
     similar: tuple[Card, ...]
 
 
@@ -64,3 +81,21 @@ class About:
 
     name: str
     items: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """What the settings tell about the bundle.
+
+    Attributes:
+        created: ISO date of the build; bundles have no other version.
+        size: bytes of all files.
+        milliseconds: one ranking of the whole catalogue for the present likes.
+    """
+
+    name: str
+    created: str
+    precision: str
+    size: int
+    items: int
+    milliseconds: float

@@ -4,18 +4,39 @@ from typing import TYPE_CHECKING
 
 from kivy.app import App
 from kivy.clock import Clock
+from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
-from device_app.screens.page import Page
+from device_app.screens.page import ListPage, Page
 from device_app.widgets.rows import ResultRow
 
 if TYPE_CHECKING:
-    from device_app.session import Card
+    from device_app.views import Card
 
 DEBOUNCE_SECONDS = 0.15
 
 
-class SearchPage(Page):
+class QueryInput(TextInput):
+    """The field of the search; Tab, Down and Enter lead out of it."""
+
+    def on_focus(self, _: Widget, focused: bool) -> None:
+        if focused:
+            App.get_running_app().focus.typing(self)
+
+    def keyboard_on_key_down(
+        self, window: object, keycode: tuple[int, str], text: str, modifiers: list[str]
+    ) -> bool:
+        focus = App.get_running_app().focus
+        if keycode[1] == "tab":
+            focus.step(-1 if "shift" in modifiers else 1)
+        elif keycode[1] in ("down", "enter", "numpadenter"):
+            focus.first_item()
+        else:
+            return bool(super().keyboard_on_key_down(window, keycode, text, modifiers))
+        return True
+
+
+class SearchPage(ListPage):
     def __init__(self, **kwargs: object) -> None:
         self._cards: tuple[Card, ...] = ()
         self._later = Clock.create_trigger(lambda _: self.load(), DEBOUNCE_SECONDS)
@@ -39,6 +60,10 @@ class SearchPage(Page):
     def clear(self) -> None:
         self._query.text = ""
         self._query.focus = True
+
+    def take_over(self, old: Page) -> None:
+        super().take_over(old)
+        self._query.text = old.ids.query.text
 
     def load(self) -> None:
         question = self.next_question()
@@ -85,15 +110,4 @@ class SearchPage(Page):
         width = self.cell_width
         if not width:
             return
-        self.list_view.data = [
-            {
-                "item_id": card.item_id,
-                "title": card.title,
-                "shown_title": ResultRow.fit_title(card.title, width),
-                "facts": card.facts,
-                "initials": card.initials,
-                "opinion": card.opinion,
-                "saved": card.saved,
-            }
-            for card in self._cards
-        ]
+        self.list_view.data = [ResultRow.data(card, width) for card in self._cards]

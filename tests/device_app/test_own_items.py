@@ -23,7 +23,9 @@ def test_an_added_item_is_an_item_like_others(
     assert card.title == "The Sheriff of Canyon"
     assert session.search("sheriff of")[0].item_id == card.item_id
     assert session.about.items == 41
-    assert session.details(card.item_id).text == "A western about a saloon"
+    details = session.details(card.item_id)
+    assert details is not None
+    assert details.description == "A western about a saloon"
     for western in ("m03", "m08", "m13", "m18"):
         session.mark(western, "like")
     assert card.item_id in [pick.item_id for pick in session.picks().cards]

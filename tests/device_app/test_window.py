@@ -59,7 +59,12 @@ def test_a_like_is_on_disk_leaves_the_list_and_gives_reasons(start: Start, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("icon", "said"), [("dislike", "Not for you: The Laugh"), ("hide", "Hidden: The Laugh")]
+    ("icon", "said"),
+    [
+        ("dislike", "Not for you: The Laugh"),
+        ("hide", "Hidden: The Laugh"),
+        ("seen", "Already seen: The Laugh"),
+    ],
 )
 def test_what_is_not_wanted_leaves_and_undo_brings_it_back(
     start: Start, tmp_path: Path, icon: str, said: str
@@ -164,7 +169,7 @@ def test_the_theme_changes_pixels_and_is_kept(start: Start, tmp_path: Path) -> N
     title = next(w for w in driver.app.root.walk() if getattr(w, "text", "") == "For you")
     assert contains(dark.colours(title), DARK.text)
     driver.close()
-    assert Preferences.read(preferences_path(tmp_path / "history.db")) == Preferences(dark=True)
+    assert Preferences.read(preferences_path(tmp_path / "history.db")) == Preferences(theme="dark")
     assert close_to(start().ready().pixels().at(4, 500), rgb(DARK.background))
 
 
@@ -194,15 +199,15 @@ def test_every_text_token_can_be_read() -> None:
 
 def test_narrow_has_a_bar_wide_a_rail_and_two_columns(start: Start) -> None:
     driver = start().ready()
-    assert driver.shown("NavItem")
-    assert not driver.shown("RailItem")
+    assert driver.shown("BarPlace")
+    assert not driver.shown("RailPlace")
     cards = driver.shown("Card")
     assert len({card.x for card in cards}) == 1
 
     driver = start(size=WIDE).ready()
     driver.until(lambda: len({card.x for card in driver.shown("Card")}) == 2)
-    assert driver.shown("RailItem")
-    assert not driver.shown("NavItem")
+    assert driver.shown("RailPlace")
+    assert not driver.shown("BarPlace")
 
 
 @pytest.mark.parametrize("size", [(420, 860), (360, 640), WIDE])
@@ -338,7 +343,7 @@ def test_keys_reach_every_screen(start: Start) -> None:
         driver.window.dispatch("on_keyboard", ord(text), 0, text, ["ctrl"])
         driver.frames(2)
 
-    key("3")
+    key("4")
     assert driver.app.page == "history"
     key("f")
     assert driver.app.page == "search"

@@ -1,0 +1,145 @@
+"""One item: what it is, why it is here, what is like it, and what the user can say about it."""
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from kivy.app import App
+from kivy.metrics import dp, sp
+from kivy.properties import BooleanProperty, NumericProperty, StringProperty
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.gridlayout import GridLayout
+from kivy.uix.widget import Widget
+
+from device_app.screens.page import Page
+from device_app.widgets.basics import Hoverable, TextLine
+from device_app.widgets.fitting import natural_width
+
+if TYPE_CHECKING:
+    from device_app.views import Card, Details, Reason
+
+TAG_SIZE = 13
+
+STRENGTHS = ((0.75, "Almost as much"), (0.25, "Less"), (0.0, "A little"))
+"""Shares of the strongest reason from which on another is called so."""
+
+
+class Tag(TextLine):
+    """A category; as wide as its word, at most as the line it stands on."""
+
+    line_width = NumericProperty(0)
+
+    def on_line_width(self, *_: object) -> None:
+        self.width = min(natural_width(self.text, sp(TAG_SIZE)) + dp(24), self.line_width)
+
+
+class Actions(GridLayout):
+    """What the buttons of a card do, in words."""
+
+    item_id = StringProperty()
+    title = StringProperty()
+    opinion = StringProperty(None, allownone=True)
+    saved = BooleanProperty(False)
+
+
+class ItemLine(ButtonBehavior, Hoverable, BoxLayout):
+    """Another item within this screen: a reason, or a similar one; a tap opens it.
+
+    Attributes:
+        share: of a reason, its length as a bar; 0 without one.
+    """
+
+    item_id = StringProperty()
+    title = StringProperty()
+    facts = StringProperty()
+    initials = StringProperty()
+    share = NumericProperty(0)
+
+
+class DetailPage(Page):
+    """Over one item for as long as it is open; the page beneath stays as it was.
+
+    Attributes:
+        way_back: the name of what is beneath.
+        why: what is said where no like can be named.
+    """
+
+    item_id = StringProperty()
+    way_back = StringProperty()
+    title = StringProperty()
+    facts = StringProperty()
+    initials = StringProperty()
+    description = StringProperty()
+    why = StringProperty()
+    opinion = StringProperty(None, allownone=True)
+    saved = BooleanProperty(False)
+
+    def __init__(self, **kwargs: object) -> None:
+        self._details: Details | None = None
+        super().__init__(**kwargs)
+
+    def load(self) -> None:
+        question = self.next_question()
+        if self._details is None:
+            self.present(Widget())  # the answer takes a few milliseconds: a skeleton would flash
+
+        def done(details: "Details | None") -> None:
+            if not self.is_overtaken(question):
+                self._show(details)
+
+        App.get_running_app().ask(
+            lambda session: session.details(self.item_id),
+            done,
+            lambda error: self.present_error(error, self.load),
+        )
+
+    def _show(self, details: "Details | None") -> None:
+        if details is None:
+            self.present(
+                self.notice.say(
+                    "nothing_found",
+                    "Not in this catalogue",
+                    "The history knows this title from another bundle.",
+                )
+            )
+            return
+        before, self._details = self._details, details
+        card = details.card
+        self.title, self.facts, self.initials = card.title, details.facts, card.initials
+        self.description = details.description
+        self.opinion, self.saved = card.opinion, card.saved
+        self.why = _why(details)
+        if before is None or before.reasons != details.reasons:
+            self._fill("reasons", _reasons(details.reasons))
+        if before is None or before.similar != details.similar:
+            self._fill("similar", [_line(card) for card in details.similar])
+        if before is None:
+            self._fill("tags", [Tag(text=name) for name in details.categories])
+        self.present(self.view)
+
+    def _fill(self, name: str, widgets: Iterable[Widget]) -> None:
+        box = self.ids[name]
+        box.clear_widgets()
+        for widget in widgets:
+            box.add_widget(widget)
+
+
+def _why(details: "Details") -> str:
+    if details.reasons:
+        return "Without these likes its place in your ranking would fall the most."
+    if details.has_likes:
+        return "None of your likes speaks for it by itself."
+    return "Like a few titles, and those that speak for this one are named here."
+
+
+def _line(card: "Card", **others: object) -> ItemLine:
+    texts = {"title": card.title, "facts": card.facts, "initials": card.initials}
+    return ItemLine(item_id=card.item_id, **texts | others)
+
+
+def _reasons(reasons: "Iterable[Reason]") -> Iterator[ItemLine]:
+    """How much each speaks for the item is said in place of what is known of it."""
+    for place, reason in enumerate(reasons):
+        much = next(words for least, words in STRENGTHS if reason.share >= least)
+        much = much if place else "Speaks most for it"
+        yield _line(reason.card, facts=much, share=reason.share)
