@@ -9,24 +9,19 @@ from kivy.clock import Clock
 from kivy.core.window import Window
 from kivy.lang import Builder
 from kivy.metrics import Metrics, dp, sp
-from kivy.properties import (
-    BooleanProperty,
-    NumericProperty,
-    ObjectProperty,
-    OptionProperty,
-    StringProperty,
-)
+from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.floatlayout import FloatLayout
 from kivy.uix.recycleview import views
 from kivy.uix.widget import Widget
 
-from device_app.events import Change, Kind
+from device_app.appearance import Appearance
+from device_app.changes import Changes
 from device_app.keyboard import Keyboard
-from device_app.preferences import TEXT_SIZES, THEMES, Preferences, preferences_path
+from device_app.places import default_bundle, installed_bundles, shipped_bundle
+from device_app.preferences import preferences_path
 from device_app.screens import detail, failure, for_you, history, page, saved, search, settings
-from device_app.screens.page import Page
-from device_app.system_theme import prefers_dark
-from device_app.theme import Theme, register_fonts
+from device_app.screens.page import OverPage, Page
+from device_app.theme import register_fonts
 from device_app.widgets import basics, card, focus, navigation, notice, rows, snackbar, tile
 from device_app.widgets.navigation import PLACES
 from device_app.worker import Worker
@@ -47,14 +42,6 @@ SCREENS = (for_you, search, saved, history, settings, detail)
 KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in (*PARTS, *SCREENS)]
 KV_FILES.append(str(Path(__file__).with_name("shell.kv")))
 
-SAID = {
-    "like": "Liked",
-    "dislike": "Not for you:",
-    "save": "Saved",
-    "seen": "Already seen:",
-    "hide": "Hidden:",
-}
-
 
 def _forget_rows() -> None:
     """Kivy keeps the rows of a list for the next one, whatever theme or text they were made for."""
@@ -70,11 +57,12 @@ class PocketRecApp(App):
     """The app over one bundle and one history database.
 
     Args:
+        bundle: None opens the one that was installed, else the one that the app came with.
         engine: loads the graphs of the bundle; None leaves the choice to `pocketrec`.
 
     Attributes:
-        page: the place of the navigation in view, or beneath the items opened over it.
-        theme_choice, text_size: what the user prefers.
+        theme: the colours in use; `looks` chooses them.
+        page: the place of the navigation in view, or beneath what is opened over it.
         wide: whether there is room for the rail and two columns.
         about: one line on the bundle.
         is_open: whether bundle and history are open, so that the screens have something to show.
@@ -84,8 +72,6 @@ class PocketRecApp(App):
     title = "PocketRec"
     theme = ObjectProperty(None)
     page = StringProperty("for_you")
-    theme_choice = OptionProperty("system", options=THEMES)
-    text_size = OptionProperty("normal", options=list(TEXT_SIZES))
     wide = BooleanProperty(False)
     about = StringProperty()
     is_open = BooleanProperty(False)
@@ -94,21 +80,19 @@ class PocketRecApp(App):
     content_width = NumericProperty(0)
     content_bottom = NumericProperty(0)
 
-    def __init__(self, bundle: Path, database: Path, engine: "Loader | None" = None) -> None:
+    def __init__(self, bundle: Path | None, database: Path, engine: "Loader | None" = None) -> None:
         super().__init__(kv_file="")
-        self._bundle = bundle
+        self._bundle = bundle or default_bundle()
+        self._came_with = bundle or shipped_bundle()
         self._engine = engine
         self._database = database
-        self._preferences = preferences_path(database)
         self._worker = Worker(self._deliver)
         self._stopped = False
         self._session: Session | None = None
-        self._waiting: set[str] = set()
-        self._last: Change | None = None
-        self._opened_items: list[detail.DetailPage] = []
+        self._opened_pages: list[OverPage] = []
         self._pointer: basics.Pointer | None = None
         self._keyboard = Keyboard(self)
-        self._device_scale = Metrics.fontscale
+        self.changes = Changes(self)
 
     def load_kv(self, filename: str | None = None) -> bool:
         """The rules are loaded by `build`, so that `on_stop` can unload them."""
@@ -116,10 +100,8 @@ class PocketRecApp(App):
 
     def build(self) -> Shell:
         register_fonts()
-        preferences = Preferences.read(self._preferences)
-        self.theme_choice, self.text_size = preferences.theme, preferences.text_size
-        self.theme = Theme(dark=self._is_dark())
-        Metrics.fontscale = self._device_scale * TEXT_SIZES[self.text_size]
+        self.looks = Appearance(preferences_path(self._database), self._worker, self.report)
+        self.theme = self.looks.theme
         for file in KV_FILES:
             Builder.load_file(file)
         Window.softinput_mode = "below_target"
@@ -145,7 +127,7 @@ class PocketRecApp(App):
         if self._pointer is not None:
             self._pointer.leave()
             self.focus.leave()
-        Metrics.fontscale = self._device_scale
+        self.looks.leave()
         _forget_rows()
         self._worker.close(self._close_session)
         for file in KV_FILES:
@@ -155,13 +137,28 @@ class PocketRecApp(App):
         """Open bundle and history, off the window's thread."""
         self._worker.submit(self._open_session, self._opened, self._failed_to_open)
 
+    def reopen(self) -> None:
+        """Open the bundle that is in use by now, with nothing left over from the one before."""
+        self.is_open = False
+        self._opened_pages.clear()
+        self._bundle = installed_bundles().present or self._came_with
+        self._worker.submit(self._close_session, lambda _: None, self.report)
+        self._furnish()
+        self._show(self._current)
+        self.open()
+
     def ask(
         self,
         work: "Callable[[Session], T]",
         done: Callable[[T], None],
         failed: Callable[[PocketRecError], None] | None = None,
     ) -> None:
-        """Run `work` on the session off the window's thread, then `done` with the answer on it."""
+        """Run `work` on the session off the window's thread, then `done` with the answer on it.
+
+        Nothing is asked of a session that is not open: what would have asked is made anew with it.
+        """
+        if not self.is_open:
+            return
 
         def on_session() -> T:
             assert self._session is not None, "screens are loaded once the session is open"
@@ -169,43 +166,32 @@ class PocketRecApp(App):
 
         self._worker.submit(on_session, done, failed or self.report)
 
-    def mark(self, item_id: str, title: str, kind: Kind) -> None:
-        """A button of an item was pressed. A second press before the answer does nothing."""
-        self._change(item_id, title, lambda session: session.mark(item_id, kind))
-
-    def withdraw(self, item_id: str, title: str, kind: Kind) -> None:
-        """An entry of the history is to be removed."""
-        self._change(item_id, title, lambda session: session.withdraw(item_id, kind))
-
-    def undo(self) -> None:
-        """Take back the last change, even when its short message is gone; once."""
-        change, self._last = self._last, None
-        if change is not None:
-            self._snackbar.hide()
-            self.ask(lambda session: session.undo(change), lambda _: self._current.load())
-
     def go(self, page: str) -> None:
-        """To a place of the navigation, out of all items opened over the present one."""
+        """To a place of the navigation, out of all that is opened over the present one."""
         if not self.is_open:
             return
-        self._opened_items.clear()
+        self._opened_pages.clear()
         if self.page == page:
             self._show_current()
         self.page = page
 
     def show_item(self, item_id: str) -> None:
-        """Open an item over what is in view, which stays as it is."""
-        below = self._current
-        if not self.is_open or getattr(below, "item_id", None) == item_id:
-            return
-        way_back = below.title if self._opened_items else PLACES[self.page][1]
-        self._opened_items.append(detail.DetailPage(item_id=item_id, way_back=way_back))
-        self._show_current()
+        """Open an item over what is in view, unless it is that item."""
+        if getattr(self._current, "item_id", None) != item_id:
+            self.open_page(detail.DetailPage(item_id=item_id))
+
+    def open_page(self, page: OverPage) -> None:
+        """Open a page over what is in view, which stays as it is."""
+        if self.is_open:
+            below = self._opened_pages[-1].title if self._opened_pages else PLACES[self.page][1]
+            page.way_back = below
+            self._opened_pages.append(page)
+            self._show_current()
 
     def back(self) -> bool:
-        """To what is beneath an item, or from another place home; whether there was a way."""
-        if self._opened_items:
-            self._opened_items.pop()
+        """To what is beneath an opened page, or from another place home; whether there was a way."""
+        if self._opened_pages:
+            self._opened_pages.pop()
             self._show_current()
         elif self.page != "for_you":
             self.go("for_you")
@@ -217,29 +203,27 @@ class PocketRecApp(App):
         if self._current is self._pages["for_you"]:
             self._current.other_picks()
 
+    def say(self, text: str, action: str = "", press: Callable[[], None] | None = None) -> None:
+        """A short message over whatever is shown."""
+        self._snackbar.show(text, action, press)
+
+    def hush(self) -> None:
+        """Take the short message away."""
+        self._snackbar.hide()
+
     def report(self, error: PocketRecError) -> None:
-        """Say what went wrong, over whatever is shown."""
-        self._snackbar.show(str(error))
+        """Say what went wrong."""
+        self.say(str(error))
 
-    def toggle_theme(self) -> None:
-        self.choose_theme("light" if self.theme.dark else "dark")
-
-    def choose_theme(self, name: str) -> None:
-        """One of THEMES, kept for the next start."""
-        self.theme_choice = name
-        self.theme.dark = self._is_dark()
-        self._keep_preferences()
+    def reload(self) -> None:
+        """What is shown may have changed."""
+        self._current.load()
 
     def choose_text_size(self, name: str) -> None:
-        """One of TEXT_SIZES, kept for the next start.
-
-        All widgets are made anew: what they compute from `sp` they compute once.
-        """
-        if name == self.text_size:
+        """Make all widgets anew: what they compute from `sp` they compute once."""
+        if name == self.looks.text_size:
             return
-        self.text_size = name
-        self._keep_preferences()
-        Metrics.fontscale = self._device_scale * TEXT_SIZES[name]
+        self.looks.choose_text_size(name)
         by_key = self.focus.is_shown
         before = self._pages
         _forget_rows()
@@ -263,11 +247,11 @@ class PocketRecApp(App):
 
     @property
     def _current(self) -> Page:
-        return self._opened_items[-1] if self._opened_items else self._pages[self.page]
+        return self._opened_pages[-1] if self._opened_pages else self._pages[self.page]
 
     @property
     def is_typing(self) -> bool:
-        return self._current is self._pages["search"] and self._current.is_typing
+        return self._current.is_typing
 
     @property
     def _snackbar(self) -> snackbar.Snackbar:
@@ -301,23 +285,9 @@ class PocketRecApp(App):
             "settings": settings.SettingsPage(),
         }
 
-    def _is_dark(self) -> bool:
-        return self.theme_choice == "dark" or (
-            self.theme_choice == "system" and prefers_dark() is True
-        )
-
     def _came_back(self, _: object, focused: bool) -> None:
-        """The user may have changed the system's theme meanwhile."""
-        if focused and self.theme_choice == "system" and not self._stopped:
-            self._worker.submit(self._is_dark, self._follow_system, self.report)
-
-    def _follow_system(self, dark: bool) -> None:
-        if self.theme_choice == "system":
-            self.theme.dark = dark
-
-    def _keep_preferences(self) -> None:
-        kept = Preferences(theme=self.theme_choice, text_size=self.text_size)
-        self._worker.submit(lambda: kept.write(self._preferences), lambda _: None, self.report)
+        if focused and not self._stopped:
+            self.looks.follow_system()
 
     def _deliver(self, call: Callable[[], None]) -> None:
         """Run `call` on the window's thread, unless the window is gone by then."""
@@ -334,11 +304,13 @@ class PocketRecApp(App):
         return Session.open(self._bundle, self._database, self._engine)
 
     def _close_session(self) -> None:
-        if self._session is not None:
-            self._session.close()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _opened(self, session: "Session") -> None:
         self._session = session
+        self.changes.forget()
         self.is_open = True
         self.ask(lambda s: s.about, lambda about: setattr(self, "about", f"{about.items:,} titles"))
         self.on_page(self, self.page)
@@ -346,24 +318,6 @@ class PocketRecApp(App):
     def _failed_to_open(self, error: PocketRecError) -> None:
         self._failure.explain(error, self.open)
         self._show(self._failure)
-
-    def _change(self, item_id: str, title: str, work: "Callable[[Session], Change]") -> None:
-        if item_id in self._waiting or not self.is_open:
-            return
-        self._waiting.add(item_id)
-
-        def done(change: Change) -> None:
-            self._waiting.discard(item_id)
-            said = SAID[change.added[0].kind] if change.added else "Removed"
-            self._last = change
-            self._snackbar.show(f"{said} {title}", "Undo", self.undo)
-            self._current.load()
-
-        def failed(error: PocketRecError) -> None:
-            self._waiting.discard(item_id)
-            self.report(error)
-
-        self.ask(work, done, failed)
 
     def _measure(self, *_: object) -> None:
         width = Window.width / Metrics.density

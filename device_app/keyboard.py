@@ -49,9 +49,9 @@ class Keyboard:
         elif text == "r":
             app.other_picks()
         elif text == "z" and not app.is_typing:  # there it undoes letters
-            app.undo()
+            app.changes.undo()
         elif text == "d":
-            app.toggle_theme()
+            app.looks.toggle_theme()
         else:
             return False
         return True

@@ -11,7 +11,7 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
 from kivy.uix.widget import Widget
 
-from device_app.screens.page import Page
+from device_app.screens.page import OverPage
 from device_app.widgets.basics import Hoverable, TextLine
 from device_app.widgets.fitting import natural_width
 
@@ -56,17 +56,14 @@ class ItemLine(ButtonBehavior, Hoverable, BoxLayout):
     share = NumericProperty(0)
 
 
-class DetailPage(Page):
-    """Over one item for as long as it is open; the page beneath stays as it was.
+class DetailPage(OverPage):
+    """One item.
 
     Attributes:
-        way_back: the name of what is beneath.
         why: what is said where no like can be named.
     """
 
     item_id = StringProperty()
-    way_back = StringProperty()
-    title = StringProperty()
     facts = StringProperty()
     initials = StringProperty()
     description = StringProperty()

@@ -7,6 +7,7 @@ from kivy.properties import StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.recycleview import RecycleView
 from kivy.uix.scrollview import ScrollView
+from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
 from device_app.widgets.basics import Surface
@@ -51,6 +52,11 @@ class Page(BoxLayout):
         self.body: Widget = self.ids.body.__self__
         self.view: ScrollView = self.ids.view.__self__
 
+    @property
+    def is_typing(self) -> bool:
+        """Whether a text field of the page has the keyboard."""
+        return any(isinstance(w, TextInput) and w.focus for w in self.walk(restrict=True))
+
     def load(self) -> None:
         """Ask for what the page shows now."""
         raise NotImplementedError
@@ -84,6 +90,24 @@ class Page(BoxLayout):
         """Be where a page of the same kind was, which was made for another size of text."""
         old.next_question()  # what it still waits for is not for it any more
         self.view.scroll_y = old.view.scroll_y
+
+
+class OverPage(Page):
+    """One that is opened over another, for as long as it is open.
+
+    Attributes:
+        title: its name, for the way back from what is opened over it.
+        way_back: the name of what is beneath.
+    """
+
+    title = StringProperty()
+    way_back = StringProperty()
+
+
+class BackHead(BoxLayout):
+    """The way back; what is put into it stands at the right."""
+
+    way_back = StringProperty()
 
 
 class ListPage(Page):

@@ -50,10 +50,6 @@ class SearchPage(ListPage):
         self.list_view.bind(width=self._fill)
         self.list_view.layout_manager.bind(cols=self._fill)
 
-    @property
-    def is_typing(self) -> bool:
-        return bool(self._query.focus)
-
     def focus(self) -> None:
         self._query.focus = True
 

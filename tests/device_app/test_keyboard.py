@@ -117,12 +117,12 @@ def test_enter_opens_and_escape_returns_to_the_same_card(
     card = focused(driver).item_id
     scroll = driver.app._current.view.scroll_y
     key(driver, ENTER)
-    driver.until(lambda: driver.app._opened_items and driver.app._current.title)
+    driver.until(lambda: driver.app._opened_pages and driver.app._current.title)
     assert driver.app._current.item_id == card
     key(driver, TAB)
     assert name(driver) == "Back to For you"
     key(driver, ESCAPE)
-    assert not driver.app._opened_items
+    assert not driver.app._opened_pages
     assert focused(driver).item_id == card
     assert driver.app._current.view.scroll_y == pytest.approx(scroll, abs=0.01)
 
@@ -155,7 +155,7 @@ def test_the_search_field_can_be_left_and_a_result_opened(start: Start) -> None:
     assert not driver.app.is_typing
     assert focused(driver).title == "The Waltz"
     key(driver, ENTER)
-    driver.until(lambda: driver.app._opened_items)
+    driver.until(lambda: driver.app._opened_pages)
     key(driver, ESCAPE)
     assert focused(driver).title == "The Waltz"
     key(driver, UP)
@@ -171,7 +171,7 @@ def test_settings_are_set_and_the_focus_stays(start: Start) -> None:
         key(driver, TAB)
     key(driver, ENTER)
     driver.frames(3)
-    assert driver.app.text_size == "largest"
+    assert driver.app.looks.text_size == "largest"
     assert name(driver) == "Largest"
     assert focused(driver).get_root_window() is not None
 

@@ -239,7 +239,7 @@ def test_the_theme_is_chosen_in_the_settings(start: Start, database: Path) -> No
 
     driver = start().ready()
     driver.go("settings")
-    assert driver.app.theme_choice == "system"
+    assert driver.app.looks.theme_choice == "system"
     assert driver.pixels().at(4, 500) == colour(LIGHT.background)
     driver.tap(driver.shown("ThemeChoice", name="dark")[0])
     assert driver.pixels().at(4, 500) == colour(DARK.background)
@@ -253,10 +253,10 @@ def test_the_theme_is_chosen_in_the_settings(start: Start, database: Path) -> No
 def test_the_system_theme_is_followed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     from device_app.theme import DARK
 
-    monkeypatch.setattr("device_app.app.prefers_dark", lambda: True)
+    monkeypatch.setattr("device_app.appearance.prefers_dark", lambda: True)
     driver = start().ready()
     assert driver.pixels().at(4, 500) == colour(DARK.background)
-    monkeypatch.setattr("device_app.app.prefers_dark", lambda: False)
+    monkeypatch.setattr("device_app.appearance.prefers_dark", lambda: False)
     driver.app._came_back(driver.window, True)
     driver.until(lambda: not driver.app.theme.dark)
 
@@ -359,7 +359,7 @@ def test_new_surfaces_follow_the_theme(
     Preferences(theme="light" if theme == "dark" else "dark").write(preferences_path(database))
     driver = start(size=size).ready()
     open_first(driver, "Card")
-    driver.app.toggle_theme()
+    driver.app.looks.toggle_theme()
     driver.frames(3)
     for name in ("Panel", "Section", "ItemLine"):
         found = driver.pixels().colours(driver.shown(name)[0])

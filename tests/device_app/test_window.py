@@ -318,8 +318,8 @@ def test_likes_outlive_the_window(start: Start) -> None:
 def test_a_second_press_before_the_answer_counts_once(start: Start, tmp_path: Path) -> None:
     driver = start().ready()
     item = driver.rows()[0]
-    driver.app.mark(item["item_id"], item["title"], "like")
-    driver.app.mark(item["item_id"], item["title"], "like")
+    driver.app.changes.mark(item["item_id"], item["title"], "like")
+    driver.app.changes.mark(item["item_id"], item["title"], "like")
     driver.until(lambda: "From your 1 like" in driver.texts())
     assert stored(tmp_path / "history.db") == [(item["item_id"], "like")]
 
