@@ -19,10 +19,32 @@ from device_app.changes import Changes
 from device_app.keyboard import Keyboard
 from device_app.places import default_bundle, installed_bundles, shipped_bundle
 from device_app.preferences import preferences_path
-from device_app.screens import detail, failure, for_you, history, page, saved, search, settings
+from device_app.screens import (
+    detail,
+    failure,
+    files,
+    for_you,
+    history,
+    knowledge,
+    page,
+    saved,
+    search,
+    settings,
+)
 from device_app.screens.page import OverPage, Page
 from device_app.theme import register_fonts
-from device_app.widgets import basics, card, focus, navigation, notice, rows, snackbar, tile
+from device_app.widgets import (
+    basics,
+    card,
+    controls,
+    focus,
+    lines,
+    navigation,
+    notice,
+    rows,
+    snackbar,
+    tile,
+)
 from device_app.widgets.navigation import PLACES
 from device_app.worker import Worker
 from pocketrec.errors import PocketRecError
@@ -37,8 +59,8 @@ WIDE_DP = 760
 RAIL_DP = 216
 
 # Importing a module makes its classes known to kv; its rules lie beside it. In order of use.
-PARTS = (basics, tile, card, rows, navigation, notice, snackbar, focus, page)
-SCREENS = (for_you, search, saved, history, settings, detail)
+PARTS = (basics, controls, tile, card, rows, lines, navigation, notice, snackbar, focus, page)
+SCREENS = (for_you, search, saved, history, settings, detail, knowledge, files)
 KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in (*PARTS, *SCREENS)]
 KV_FILES.append(str(Path(__file__).with_name("shell.kv")))
 

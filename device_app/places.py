@@ -2,6 +2,8 @@
 
 import os
 import sys
+from datetime import date
+from itertools import count
 from pathlib import Path
 
 from device_app.bundles import Bundles
@@ -19,6 +21,15 @@ def home() -> Path:
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Application Support" / "PocketRec"
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pocketrec"
+
+
+def free_export(ending: str) -> Path:
+    """A new file for the user to take away: in their folder of downloads, else in `home`."""
+    downloads = Path.home() / "Downloads"
+    folder = downloads if downloads.is_dir() else home()
+    stem = f"pocketrec-{date.today().isoformat()}"
+    names = (f"{stem}{'' if n == 1 else f'-{n}'}{ending}" for n in count(1))
+    return next(folder / name for name in names if not (folder / name).exists())
 
 
 def default_database() -> Path:

@@ -65,6 +65,7 @@ class BundleLayout:
 LAYOUT: Final = BundleLayout()
 LARGEST_UNPACKED: Final = 4_000_000_000
 """Bytes; a bundle of a million items has a tenth of them."""
+_FOLDERS = {f"{name.rpartition('/')[0]}/" for name in LAYOUT.names if "/" in name}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -219,7 +220,8 @@ def unpack(path: Path, folder: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            entries = archive.infolist()
+            # Most programs that pack a folder write an entry for each folder in it.
+            entries = [one for one in archive.infolist() if one.filename not in _FOLDERS]
             _check_entries(path, entries)
             _check_room(folder, sum(entry.file_size for entry in entries))
             for entry in entries:

@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING
 from kivy.app import App
 from kivy.metrics import dp, sp
 from kivy.properties import BooleanProperty, NumericProperty, StringProperty
-from kivy.uix.behaviors import ButtonBehavior
-from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.gridlayout import GridLayout
 from kivy.uix.widget import Widget
 
 from device_app.screens.page import OverPage
-from device_app.widgets.basics import Hoverable, TextLine
+from device_app.widgets.basics import TextLine
 from device_app.widgets.fitting import natural_width
+from device_app.widgets.lines import ItemLine
 
 if TYPE_CHECKING:
-    from device_app.views import Card, Details, Reason
+    from device_app.views import Details, Reason
 
 TAG_SIZE = 13
 
@@ -40,20 +39,6 @@ class Actions(GridLayout):
     title = StringProperty()
     opinion = StringProperty(None, allownone=True)
     saved = BooleanProperty(False)
-
-
-class ItemLine(ButtonBehavior, Hoverable, BoxLayout):
-    """Another item within this screen: a reason, or a similar one; a tap opens it.
-
-    Attributes:
-        share: of a reason, its length as a bar; 0 without one.
-    """
-
-    item_id = StringProperty()
-    title = StringProperty()
-    facts = StringProperty()
-    initials = StringProperty()
-    share = NumericProperty(0)
 
 
 class DetailPage(OverPage):
@@ -109,7 +94,7 @@ class DetailPage(OverPage):
         if before is None or before.reasons != details.reasons:
             self._fill("reasons", _reasons(details.reasons))
         if before is None or before.similar != details.similar:
-            self._fill("similar", [_line(card) for card in details.similar])
+            self._fill("similar", [ItemLine.of(card) for card in details.similar])
         if before is None:
             self._fill("tags", [Tag(text=name) for name in details.categories])
         self.present(self.view)
@@ -123,15 +108,10 @@ class DetailPage(OverPage):
 
 def _why(details: "Details") -> str:
     if details.reasons:
-        return "Without these likes its place in your ranking would fall the most."
+        return "Your likes that speak most for it, the strongest first."
     if details.has_likes:
         return "None of your likes speaks for it by itself."
     return "Like a few titles, and those that speak for this one are named here."
-
-
-def _line(card: "Card", **others: object) -> ItemLine:
-    texts = {"title": card.title, "facts": card.facts, "initials": card.initials}
-    return ItemLine(item_id=card.item_id, **texts | others)
 
 
 def _reasons(reasons: "Iterable[Reason]") -> Iterator[ItemLine]:
@@ -139,4 +119,4 @@ def _reasons(reasons: "Iterable[Reason]") -> Iterator[ItemLine]:
     for place, reason in enumerate(reasons):
         much = next(words for least, words in STRENGTHS if reason.share >= least)
         much = much if place else "Speaks most for it"
-        yield _line(reason.card, facts=much, share=reason.share)
+        yield ItemLine.of(reason.card, facts=much, share=reason.share)

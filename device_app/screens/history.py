@@ -22,7 +22,6 @@ FILTERS = {
     "seen": "Seen",
     "hide": "Hidden",
 }
-VERBS = FILTERS | {"seen": "Already seen"}
 EMPTY = {
     "all": ("history", "Nothing here yet", "Like, save or hide something and it is listed here."),
     "like": ("like", "No likes yet", "Likes are what your picks are made from."),
@@ -89,5 +88,5 @@ class HistoryPage(ListPage):
         width = self.cell_width
         if width:
             self.list_view.data = [
-                EventRow.data(entry, VERBS[entry.kind], width) for entry in self._entries
+                EventRow.data(entry, FILTERS[entry.kind], width) for entry in self._entries
             ]

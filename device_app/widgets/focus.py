@@ -13,6 +13,7 @@ from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
 from device_app.widgets.basics import Hoverable
+from device_app.widgets.controls import Slide
 
 TRIES = 8
 """Frames in which a list may bring a far item into view."""
@@ -120,6 +121,9 @@ class Focus:
         if self._resumes():
             return
         stop = self._stop
+        if x and isinstance(self.widget, Slide):
+            self.widget.nudge(x)
+            return
         if stop is None or stop.index < 0:
             if (stop is not None and y <= 0) or not self.first_item():
                 self._neighbour(x or y)

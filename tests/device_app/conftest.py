@@ -162,7 +162,7 @@ class Driver:
         if self.app._stopped:
             return
         if self.app.is_typing:  # else the next window's keys would go to this one's field
-            self.app._current.ids.query.focus = False
+            self.app.focus.enter(self.app.root)
             self.frames()
         self.app.stop()
         stopTouchApp()
