@@ -20,6 +20,7 @@ from device_app.keyboard import Keyboard
 from device_app.places import default_bundle, installed_bundles, shipped_bundle
 from device_app.preferences import preferences_path
 from device_app.screens import (
+    adding,
     detail,
     failure,
     files,
@@ -30,6 +31,7 @@ from device_app.screens import (
     saved,
     search,
     settings,
+    wall,
 )
 from device_app.screens.page import OverPage, Page
 from device_app.theme import register_fonts
@@ -37,6 +39,7 @@ from device_app.widgets import (
     basics,
     card,
     controls,
+    field,
     focus,
     lines,
     navigation,
@@ -51,6 +54,7 @@ from pocketrec.errors import PocketRecError
 
 if TYPE_CHECKING:
     from device_app.session import Session
+    from device_app.views import About
     from pocketrec.engine import Loader
 
 T = TypeVar("T")
@@ -59,8 +63,21 @@ WIDE_DP = 760
 RAIL_DP = 216
 
 # Importing a module makes its classes known to kv; its rules lie beside it. In order of use.
-PARTS = (basics, controls, tile, card, rows, lines, navigation, notice, snackbar, focus, page)
-SCREENS = (for_you, search, saved, history, settings, detail, knowledge, files)
+PARTS = (
+    basics,
+    controls,
+    field,
+    tile,
+    card,
+    rows,
+    lines,
+    navigation,
+    notice,
+    snackbar,
+    focus,
+    page,
+)
+SCREENS = (for_you, search, saved, history, settings, detail, knowledge, files, adding, wall)
 KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in (*PARTS, *SCREENS)]
 KV_FILES.append(str(Path(__file__).with_name("shell.kv")))
 
@@ -210,6 +227,10 @@ class PocketRecApp(App):
             self._opened_pages.append(page)
             self._show_current()
 
+    def open_wall(self) -> None:
+        """Where one without a history begins."""
+        self.open_page(wall.WallPage())
+
     def back(self) -> bool:
         """To what is beneath an opened page, or from another place home; whether there was a way."""
         if self._opened_pages:
@@ -334,8 +355,15 @@ class PocketRecApp(App):
         self._session = session
         self.changes.forget()
         self.is_open = True
-        self.ask(lambda s: s.about, lambda about: setattr(self, "about", f"{about.items:,} titles"))
-        self.on_page(self, self.page)
+        self.ask(lambda s: (s.about, s.is_new), self._begin)
+
+    def _begin(self, answer: "tuple[About, bool]") -> None:
+        about, is_new = answer
+        self.about = f"{about.items:,} titles"
+        if is_new and self.page == "for_you":
+            self.open_wall()
+        else:
+            self._show_current()
 
     def _failed_to_open(self, error: PocketRecError) -> None:
         self._failure.explain(error, self.open)

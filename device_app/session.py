@@ -100,6 +100,11 @@ class Session:
             milliseconds=milliseconds,
         )
 
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing was said yet."""
+        return not self._store.events()
+
     def picks(self) -> Picks:
         """The best items the user has not judged, nor passed over by `other_picks` within a day."""
         settings = self._store.settings()
@@ -157,6 +162,7 @@ class Session:
             reasons=self._reasons(likes, item_id),
             has_likes=bool(likes),
             similar=self._cards(similar),
+            is_own=item in self._own.items(),
         )
 
     def reason(self, item_id: str) -> str | None:

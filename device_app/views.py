@@ -64,6 +64,7 @@ class Details:
         reasons: the likes that speak most for the item, the strongest first.
         has_likes: whether there is another like that could speak for it.
         similar: the items most like it, the nearest first, none that was judged badly or hidden.
+        is_own: whether the user added it.
     """
 
     card: Card
@@ -73,6 +74,7 @@ class Details:
     reasons: tuple[Reason, ...]
     has_likes: bool
     similar: tuple[Card, ...]
+    is_own: bool
 
 
 @dataclass(frozen=True)

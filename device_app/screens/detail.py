@@ -11,6 +11,7 @@ from kivy.uix.widget import Widget
 
 from device_app.screens.page import OverPage
 from device_app.widgets.basics import TextLine
+from device_app.widgets.controls import Asking
 from device_app.widgets.fitting import natural_width
 from device_app.widgets.lines import ItemLine
 
@@ -95,9 +96,29 @@ class DetailPage(OverPage):
             self._fill("reasons", _reasons(details.reasons))
         if before is None or before.similar != details.similar:
             self._fill("similar", [ItemLine.of(card) for card in details.similar])
+        if before is None and details.is_own:
+            self._fill("own", [self._remover()])
         if before is None:
             self._fill("tags", [Tag(text=name) for name in details.categories])
         self.present(self.view)
+
+    def _remover(self) -> Asking:
+        asking = Asking(
+            action="Remove this title",
+            question="You added this title. Removing it removes what you said of it, for good.",
+        )
+        asking.bind(on_confirm=self._remove)
+        return asking
+
+    def _remove(self, *_: object) -> None:
+        app = App.get_running_app()
+
+        def done(_: None) -> None:
+            app.changes.forget()
+            app.back()
+            app.say(f"Removed {self.title}")
+
+        app.ask(lambda session: session.remove_item(self.item_id), done)
 
     def _fill(self, name: str, widgets: Iterable[Widget]) -> None:
         box = self.ids[name]

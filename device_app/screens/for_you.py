@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 from kivy.app import App
 from kivy.clock import Clock
 from kivy.properties import BooleanProperty
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
 from device_app.screens.page import ListPage
+from device_app.widgets.basics import Hoverable
 from device_app.widgets.card import Card
 from device_app.widgets.notice import Notice
 
@@ -18,6 +21,12 @@ if TYPE_CHECKING:
 
 REASONS_AT_ONCE = 6
 """Explaining takes longer than ranking: a press on a button waits for so many reasons at most."""
+
+
+class DefaultBanner(ButtonBehavior, Hoverable, BoxLayout):
+    """Says that these are no picks of the user's yet; a tap leads to where they begin."""
+
+    shown = BooleanProperty(False)
 
 
 class ForYouPage(ListPage):

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from kivy.app import App
 from kivy.clock import Clock
-from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
+from device_app.screens.adding import AddingPage
 from device_app.screens.page import ListPage, Page
+from device_app.widgets.field import Field
 from device_app.widgets.rows import ResultRow
 
 if TYPE_CHECKING:
@@ -16,23 +17,15 @@ if TYPE_CHECKING:
 DEBOUNCE_SECONDS = 0.15
 
 
-class QueryInput(TextInput):
-    """The field of the search; Tab, Down and Enter lead out of it."""
-
-    def on_focus(self, _: Widget, focused: bool) -> None:
-        if focused:
-            App.get_running_app().focus.typing(self)
+class QueryInput(Field):
+    """The field of the search; Down and Enter lead to what was found."""
 
     def keyboard_on_key_down(
         self, window: object, keycode: tuple[int, str], text: str, modifiers: list[str]
     ) -> bool:
-        focus = App.get_running_app().focus
-        if keycode[1] == "tab":
-            focus.step(-1 if "shift" in modifiers else 1)
-        elif keycode[1] in ("down", "enter", "numpadenter"):
-            focus.first_item()
-        else:
-            return bool(super().keyboard_on_key_down(window, keycode, text, modifiers))
+        if keycode[1] not in ("down", "enter", "numpadenter"):
+            return super().keyboard_on_key_down(window, keycode, text, modifiers)
+        App.get_running_app().focus.first_item()
         return True
 
 
@@ -56,6 +49,10 @@ class SearchPage(ListPage):
     def clear(self) -> None:
         self._query.text = ""
         self._query.focus = True
+
+    def add(self, title: str = "") -> None:
+        """Open the page on which an item of one's own is typed in."""
+        App.get_running_app().open_page(AddingPage(title))
 
     def take_over(self, old: Page) -> None:
         super().take_over(old)
@@ -93,6 +90,8 @@ class SearchPage(ListPage):
                     "nothing_found",
                     f"Nothing found for “{query}”",
                     "Try fewer letters, or a word of the title, a category or a name.",
+                    action="Add it yourself",
+                    press=lambda: self.add(query),
                 )
             )
             return

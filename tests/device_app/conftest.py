@@ -88,6 +88,10 @@ class Driver:
         return found
 
     def ready(self) -> "Driver":
+        """For you, past the wall where the history is empty."""
+        self.until(lambda: self.shown("WallTile") or self.shown("Card"))
+        if self.shown("WallTile"):
+            self.tap(self.shown("PillButton", text="Skip for now")[0])
         self.until(lambda: self.rows() and self.shown("Card"))
         return self
 

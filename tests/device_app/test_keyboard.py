@@ -94,12 +94,12 @@ def test_tab_goes_through_the_buttons_of_a_card_and_back(start: Start) -> None:
     driver = start().ready()
     first, second = (row["title"] for row in driver.rows()[:2])
     seen = []
-    for _ in range(9):
+    for _ in range(10):
         key(driver, TAB)
         seen.append(name(driver))
     buttons = ["Like", "Not for me", "Save for later", "Already seen", "Not interested"]
-    assert seen == ["Other picks", "Dark theme", first, *buttons, second]
-    for _ in range(7):
+    assert seen == ["Other picks", "Dark theme", "Choose titles you like", first, *buttons, second]
+    for _ in range(8):
         key(driver, TAB, "shift")
     assert name(driver) == "Dark theme"
     key(driver, TAB, "shift")
