@@ -327,11 +327,18 @@ def test_no_text_is_clipped_and_buttons_are_large_enough(
     Preferences(theme=theme, text_size=text_size).write(preferences_path(database))
     driver = start(size=size).ready()
     ground = (DARK if theme == "dark" else LIGHT).background
-    for place in ("for_you", "saved", "history", "settings", "detail"):
-        if place == "detail":
-            driver.go("saved")
-            driver.until(lambda: driver.shown("ResultRow"))
-            open_first(driver, "ResultRow")
+    over = {
+        "detail": lambda: driver.app.show_item("m06"),
+        "knowledge": lambda: driver.app._current.show_knowledge(),
+        "files": lambda: driver.app._current.choose_bundle(),
+        "wall": lambda: driver.app.open_wall(),
+        "adding": lambda: driver.app._pages["search"].add(),
+    }
+    for place in ("for_you", "saved", "history", "settings", *over):
+        if place in over:
+            driver.app.go("settings")
+            over[place]()
+            driver.until(lambda: driver.app._current.body.children == [driver.app._current.view])
         else:
             driver.go(place)
         driver.frames(6)
