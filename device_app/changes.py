@@ -20,20 +20,20 @@ SAID: Final[dict[Kind, str]] = {
 
 
 class Changes:
-    """Writes what the user says, one press at a time for each item."""
+    """Writes what the user says, one press at a time for each button of an item."""
 
     def __init__(self, app: "PocketRecApp") -> None:
         self._app = app
-        self._waiting: set[str] = set()
+        self._waiting: set[tuple[str, Kind]] = set()
         self._last: Change | None = None
 
     def mark(self, item_id: str, title: str, kind: Kind) -> None:
-        """A button of an item was pressed. A second press before the answer does nothing."""
-        self._change(item_id, title, lambda session: session.mark(item_id, kind))
+        """A button of an item was pressed. A second press of it before the answer does nothing."""
+        self._change(item_id, title, kind, lambda session: session.mark(item_id, kind))
 
     def withdraw(self, item_id: str, title: str, kind: Kind) -> None:
         """An entry of the history is to be removed."""
-        self._change(item_id, title, lambda session: session.withdraw(item_id, kind))
+        self._change(item_id, title, kind, lambda session: session.withdraw(item_id, kind))
 
     def undo(self) -> None:
         """Take back the last change, even when its short message is gone; once."""
@@ -46,20 +46,23 @@ class Changes:
         """The last change cannot be taken back any more: what it was made in is gone."""
         self._last = None
 
-    def _change(self, item_id: str, title: str, work: "Callable[[Session], Change]") -> None:
-        if item_id in self._waiting or not self._app.is_open:
+    def _change(
+        self, item_id: str, title: str, kind: Kind, work: "Callable[[Session], Change]"
+    ) -> None:
+        pressed = (item_id, kind)
+        if pressed in self._waiting or not self._app.is_open:
             return
-        self._waiting.add(item_id)
+        self._waiting.add(pressed)
 
         def done(change: Change) -> None:
-            self._waiting.discard(item_id)
+            self._waiting.discard(pressed)
             said = SAID[change.added[0].kind] if change.added else "Removed"
             self._last = change
             self._app.say(f"{said} {title}", "Undo", self.undo)
             self._app.reload()
 
         def failed(error: PocketRecError) -> None:
-            self._waiting.discard(item_id)
+            self._waiting.discard(pressed)
             self._app.report(error)
 
         self._app.ask(work, done, failed)

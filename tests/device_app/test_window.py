@@ -324,6 +324,15 @@ def test_a_second_press_before_the_answer_counts_once(start: Start, tmp_path: Pa
     assert stored(tmp_path / "history.db") == [(item["item_id"], "like")]
 
 
+def test_another_button_before_the_answer_counts_too(start: Start, tmp_path: Path) -> None:
+    driver = start().ready()
+    item = driver.rows()[0]
+    driver.app.changes.mark(item["item_id"], item["title"], "save")
+    driver.app.changes.mark(item["item_id"], item["title"], "like")
+    driver.until(lambda: "From your 1 like" in driver.texts())
+    assert [kind for _, kind in stored(tmp_path / "history.db")] == ["save", "like"]
+
+
 def test_ctrl_z_takes_back_when_the_message_is_gone(start: Start, tmp_path: Path) -> None:
     driver = start().ready()
     before = shown_ids(driver)
