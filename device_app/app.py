@@ -7,47 +7,21 @@ from typing import TYPE_CHECKING, TypeVar
 from kivy.app import App
 from kivy.clock import Clock
 from kivy.core.window import Window
-from kivy.lang import Builder
 from kivy.metrics import Metrics, dp, sp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.floatlayout import FloatLayout
-from kivy.uix.recycleview import views
 from kivy.uix.widget import Widget
 
+from device_app import rules
 from device_app.appearance import Appearance
 from device_app.changes import Changes
 from device_app.keyboard import Keyboard
 from device_app.places import default_bundle, installed_bundles, shipped_bundle
 from device_app.preferences import preferences_path
-from device_app.screens import (
-    adding,
-    detail,
-    failure,
-    files,
-    for_you,
-    history,
-    knowledge,
-    page,
-    saved,
-    search,
-    settings,
-    wall,
-)
+from device_app.screens import detail, failure, for_you, history, saved, search, settings, wall
 from device_app.screens.page import OverPage, Page
 from device_app.theme import register_fonts
-from device_app.widgets import (
-    basics,
-    card,
-    controls,
-    field,
-    focus,
-    lines,
-    navigation,
-    notice,
-    rows,
-    snackbar,
-    tile,
-)
+from device_app.widgets import basics, focus, snackbar
 from device_app.widgets.navigation import PLACES
 from device_app.worker import Worker
 from pocketrec.errors import PocketRecError
@@ -61,31 +35,6 @@ T = TypeVar("T")
 
 WIDE_DP = 760
 RAIL_DP = 216
-
-# Importing a module makes its classes known to kv; its rules lie beside it. In order of use.
-PARTS = (
-    basics,
-    controls,
-    field,
-    tile,
-    card,
-    rows,
-    lines,
-    navigation,
-    notice,
-    snackbar,
-    focus,
-    page,
-)
-SCREENS = (for_you, search, saved, history, settings, detail, knowledge, files, adding, wall)
-KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in (*PARTS, *SCREENS)]
-KV_FILES.append(str(Path(__file__).with_name("shell.kv")))
-
-
-def _forget_rows() -> None:
-    """Kivy keeps the rows of a list for the next one, whatever theme or text they were made for."""
-    views._cached_views.clear()
-    views._cache_count = 0
 
 
 class Shell(FloatLayout):
@@ -141,8 +90,7 @@ class PocketRecApp(App):
         register_fonts()
         self.looks = Appearance(preferences_path(self._database), self._worker, self.report)
         self.theme = self.looks.theme
-        for file in KV_FILES:
-            Builder.load_file(file)
+        rules.load()
         Window.softinput_mode = "below_target"
         self._measure()
         Window.bind(size=self._measure, on_keyboard=self._keyboard.pressed, focus=self._came_back)
@@ -167,10 +115,8 @@ class PocketRecApp(App):
             self._pointer.leave()
             self.focus.leave()
         self.looks.leave()
-        _forget_rows()
         self._worker.close(self._close_session)
-        for file in KV_FILES:
-            Builder.unload_file(file)
+        rules.unload()
 
     def open(self) -> None:
         """Open bundle and history, off the window's thread."""
@@ -269,7 +215,7 @@ class PocketRecApp(App):
         self.looks.choose_text_size(name)
         by_key = self.focus.is_shown
         before = self._pages
-        _forget_rows()
+        rules.forget_rows()
         Window.remove_widget(self.root)
         self._measure()
         self.root = Shell()

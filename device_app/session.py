@@ -8,7 +8,8 @@ from typing import Self
 
 from device_app import knowledge, spreadsheet
 from device_app.bundles import Bundles
-from device_app.events import AGAINST, OPINIONS, Change, Event, Kind
+from device_app.cards import Marks, cards, entries, marks
+from device_app.events import AGAINST, Change, Event, Kind
 from device_app.importers import own_export, reading
 from device_app.importers.matching import Preview, match
 from device_app.importers.plain import Columns
@@ -17,10 +18,8 @@ from device_app.own_item import own_item
 from device_app.own_items import OwnItems
 from device_app.picking import Taste, picked
 from device_app.presentation import (
-    ago,
     categories,
     facts,
-    initials,
     own_text,
     short_title,
     shown_title,
@@ -150,8 +149,8 @@ class Session:
         if item is None:
             return None
         likes = self._explained(item_id)
-        marks = self._marks()
-        against = {known for known, (opinion, _) in marks.items() if opinion in AGAINST}
+        said = self._marks().items()
+        against = {known for known, (opinion, _) in said if opinion in AGAINST}
         near = self._recommender.similar(item_id, k=SIMILAR + len(against))
         similar = [pick.item_id for pick in near if pick.item_id not in against][:SIMILAR]
         return Details(
@@ -181,14 +180,7 @@ class Session:
     def history(self, kind: Kind | None = None) -> tuple[Entry, ...]:
         """Events, newest first, all or of one kind."""
         events = [event for event in self._store.events() if kind in (None, event.kind)]
-        titles = self._titles(events)
-        now = int(time.time())
-        entries = []
-        for event in events:
-            title = titles.get(event.item_id, event.item_id)
-            when = ago(event.timestamp, now)
-            entries.append(Entry(event.item_id, title, initials(title), event.kind, when))
-        return tuple(entries)
+        return entries(events, self._items(events), int(time.time()))
 
     def mark(self, item_id: str, kind: Kind) -> Change:
         """Say something about an item; saying it again takes it back. Durable on return.
@@ -374,10 +366,10 @@ class Session:
 
     def _reasons(self, likes: list[str], item_id: str) -> tuple[Reason, ...]:
         found = self._recommender.explain(likes, item_id, k=REASONS)
-        cards = self._cards([reason.item_id for reason in found])
+        liked = self._cards([reason.item_id for reason in found])
         return tuple(
             Reason(card, reason.drop / found[0].drop)
-            for card, reason in zip(cards, found, strict=True)
+            for card, reason in zip(liked, found, strict=True)
         )
 
     def _new(self, items: Iterable[Item]) -> list[Item]:
@@ -388,37 +380,11 @@ class Session:
         ids = list({event.item_id for event in events})
         return {item.item_id: item for item in self._recommender.catalogue.get_many(ids)}
 
-    def _marks(self) -> dict[str, tuple[Kind | None, bool]]:
-        """item_id -> (opinion, saved), for every item with an event."""
-        marks: dict[str, tuple[Kind | None, bool]] = {}
-        for event in self._store.events():
-            opinion, saved = marks.get(event.item_id, (None, False))
-            if event.kind in OPINIONS:
-                marks[event.item_id] = (event.kind, saved)
-            else:
-                marks[event.item_id] = (opinion, True)
-        return marks
-
-    def _titles(self, events: Iterable[Event]) -> dict[str, str]:
-        return {item_id: shown_title(item) for item_id, item in self._items(events).items()}
+    def _marks(self) -> Marks:
+        return marks(self._store.events())
 
     def _cards(self, ids: list[str]) -> tuple[Card, ...]:
         return self._cards_of(self._recommender.catalogue.get_many(ids))
 
     def _cards_of(self, items: Iterable[Item]) -> tuple[Card, ...]:
-        marks = self._marks()
-        cards = []
-        for item in items:
-            opinion, saved = marks.get(item.item_id, (None, False))
-            title = shown_title(item)
-            cards.append(
-                Card(
-                    item_id=item.item_id,
-                    title=title,
-                    facts=facts(item),
-                    initials=initials(title),
-                    opinion=opinion,
-                    saved=saved,
-                )
-            )
-        return tuple(cards)
+        return cards(items, self._marks())

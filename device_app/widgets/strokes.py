@@ -13,10 +13,15 @@ GRID = 24
 
 @dataclass(frozen=True)
 class Strokes:
-    """Lines as x, y, x, y, ... and knobs as (x, y, radius), which are full where an icon is filled."""
+    """Lines as x, y, x, y, ... and knobs as (x, y, radius), which are full where an icon is filled.
+
+    Attributes:
+        weight: half the width of a line.
+    """
 
     lines: tuple[tuple[float, ...], ...]
     knobs: tuple[tuple[float, float, float], ...] = ()
+    weight: float = 1.15
 
 
 STROKES = {
@@ -25,7 +30,7 @@ STROKES = {
     "file": Strokes(((6, 20.5, 14, 20.5, 18, 16.5, 18, 3.5, 6, 3.5, 6, 20.5),)),
     "folder": Strokes(((3.5, 19, 9.5, 19, 11.5, 16.5, 20.5, 16.5, 20.5, 5, 3.5, 5, 3.5, 19),)),
     "next": Strokes(((9, 18, 15, 12, 9, 6),)),
-    "seen": Strokes(((3.5, 12, 9, 6.5, 20.5, 18),)),
+    "seen": Strokes(((4, 12, 9.5, 6.5, 20, 17),), weight=1.5),
     "settings": Strokes(
         ((3, 17.5, 12.2, 17.5), (17.8, 17.5, 21, 17.5), (3, 6.5, 6.2, 6.5), (11.8, 6.5, 21, 6.5)),
         ((15, 17.5, 2.8), (9, 6.5, 2.8)),
@@ -60,7 +65,7 @@ class Drawn(Label):
             return
         unit = self.font_size / GRID
         left, bottom = self.center_x - self.font_size / 2, self.center_y - self.font_size / 2
-        width = 1.15 * unit
+        width = strokes.weight * unit
         self._strokes.add(Color(*self.color))
         for line in strokes.lines:
             points = [(left, bottom)[i % 2] + value * unit for i, value in enumerate(line)]
