@@ -1,8 +1,8 @@
 """Training of the sequence encoder: cross-entropy on the next item beside what the teacher says."""
 
 import math
-import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from distill.student import ItemTable, SequenceEncoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
-from pocketrec.schedule import warmup_cosine
+from pocketrec.schedule import Course
 from pocketrec.sequences import PAD, batches, renumbered, trimmed
 from pocketrec.splits import Cases, Indices
 
@@ -86,52 +86,53 @@ def train_sequence_encoder(
     if teacher is not None and recipe.embedding_distillation:
         bridge = nn.Linear(recipe.dimensions, teacher.items.shape[1], bias=False)
     taught = nn.ModuleList([both, *([bridge] if bridge else [])])
-    optimiser = torch.optim.AdamW(
-        taught.parameters(),
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.98),
-    )
+
+    def fresh_optimiser() -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            taught.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            betas=(0.9, 0.98),
+        )
+
+    optimiser = fresh_optimiser()
     cut = windows.astype(np.int64)
     length = windows.shape[1]
     cases = validation.sample(recipe.validation_users, seed)
-    started = time.monotonic()
-    deadline = math.inf if seconds is None else started + seconds
     total = recipe.epochs if epochs is None else epochs
-    best, best_epoch, best_state = -1.0, 0, None
-    epoch = 0
-    while epoch < total and time.monotonic() < deadline:
+    every = recipe.evaluate_every if epochs is None else None
+    course = Course(total, seconds, every, recipe.patience)
+    first, best_state = deepcopy(taught.state_dict()), None
+    while course.running:
         both.train()
         steps = batches(windows, recipe.batch, recipe.batch_places, generator)
         for done, chosen in enumerate(steps):
-            spent = time.monotonic() - started
-            share = max((epoch + done / len(steps)) / total, spent / seconds if seconds else 0.0)
-            progress(share)
+            part = done / len(steps)
+            progress(course.share(part))
             for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * warmup_cosine(share)
+                group["lr"] = recipe.learning_rate * course.rate(part)
             loss = _loss(table, encoder, bridge, cut, chosen, teacher, recipe)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(taught.parameters(), 1.0)
             optimiser.step()
-            if time.monotonic() > deadline:
+            if course.late:
                 break
         both.eval()
-        epoch += 1
-        last = epoch == total or time.monotonic() > deadline
-        if epochs is None and (epoch % recipe.evaluate_every == 0 or last):
+        if course.end_epoch():
             with torch.no_grad():
                 score = StudentScorer(table(), encoder, length)
-            ndcg = float(metrics.ndcg_at(rank_targets(score.logits, cases), 10).mean())
-            if ndcg > best:
-                best, best_epoch = ndcg, epoch
-                best_state = {name: value.clone() for name, value in both.state_dict().items()}
-            elif epoch - best_epoch >= recipe.patience:
-                break
+            ranks = rank_targets(score.logits, cases)
+            if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
+                best_state = deepcopy(both.state_dict())
+            if course.start_over():
+                taught.load_state_dict(first)
+                optimiser = fresh_optimiser()
     if best_state is not None:
         both.load_state_dict(best_state)
     both.eval()
-    return Trained(best, best_epoch or epoch, time.monotonic() - started)
+    made = course.epoch if best_state is None else course.best_epochs
+    return Trained(course.best, made, course.seconds)
 
 
 def _loss(

@@ -1,8 +1,8 @@
 """The teacher's sequence model: causal attention over frozen language-model item vectors."""
 
 import math
-import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
-from pocketrec.schedule import warmup_cosine
+from pocketrec.schedule import Course
 from pocketrec.sequences import PAD, batches, renumbered, trimmed, windows
 from pocketrec.splits import Cases, Indices
 from teacher.device import best_device
@@ -137,59 +137,59 @@ def train(
     generator = np.random.default_rng(seed)
     device = best_device()
     model.to(device)
-    optimiser = torch.optim.AdamW(
-        model.parameters(),
-        lr=recipe.learning_rate,
-        weight_decay=recipe.weight_decay,
-        betas=(0.9, 0.98),
-    )
-    started = time.monotonic()
-    deadline = math.inf if seconds is None else started + seconds
-    best, best_epoch, best_state = -1.0, 0, None
-    total = recipe.epochs if epochs is None else epochs
-    cases = validation.sample(recipe.validation_users, seed)
-    epoch = 0
 
-    def judge() -> bool:
+    def fresh_optimiser() -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            model.parameters(),
+            lr=recipe.learning_rate,
+            weight_decay=recipe.weight_decay,
+            betas=(0.9, 0.98),
+        )
+
+    optimiser = fresh_optimiser()
+    total = recipe.epochs if epochs is None else epochs
+    every = recipe.evaluate_every if epochs is None else None
+    course = Course(total, seconds, every, recipe.patience)
+    first, best_state = deepcopy(model.state_dict()), None
+    cases = validation.sample(recipe.validation_users, seed)
+
+    def judge() -> None:
         """Keep the weights if they are the best so far."""
-        nonlocal best, best_epoch, best_state
-        ndcg = float(metrics.ndcg_at(rank_targets(SequenceScorer(model).logits, cases), 10).mean())
-        if ndcg <= best:
-            return False
-        best, best_epoch = ndcg, epoch
-        best_state = {name: value.clone() for name, value in model.state_dict().items()}
-        return True
+        nonlocal best_state
+        ranks = rank_targets(SequenceScorer(model).logits, cases)
+        if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
+            best_state = deepcopy(model.state_dict())
 
     if pretrained and epochs is None:
         judge()
-    while epoch < total and time.monotonic() < deadline:
+    while course.running:
         model.train()
         shown = [generator.permutation(s) for s in sequences] if shuffle else sequences
         cut = windows(shown, model.length)
         steps = batches(cut, recipe.batch, recipe.batch_places, generator)
         for done, rows in enumerate(steps):
-            spent = time.monotonic() - started
-            share = max((epoch + done / len(steps)) / total, spent / seconds if seconds else 0.0)
-            progress(share)
+            part = done / len(steps)
+            progress(course.share(part))
             for group in optimiser.param_groups:
-                group["lr"] = recipe.learning_rate * warmup_cosine(share)
+                group["lr"] = recipe.learning_rate * course.rate(part)
             batch = torch.from_numpy(trimmed(cut[rows])).to(device)
             loss = _loss(model, batch, recipe.negatives)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
-            if time.monotonic() > deadline:
+            if course.late:
                 break
-        epoch += 1
-        last = epoch == total or time.monotonic() > deadline
-        due = epochs is None and (epoch % recipe.evaluate_every == 0 or last)
-        if due and not judge() and epoch - best_epoch >= recipe.patience:
-            break
+        if course.end_epoch():
+            judge()
+            if course.start_over():
+                model.load_state_dict(first)
+                optimiser = fresh_optimiser()
     if best_state is not None:
         model.load_state_dict(best_state)
     model.eval().cpu()
-    return Trained(best, epoch if best_state is None else best_epoch, time.monotonic() - started)
+    made = course.epoch if best_state is None else course.best_epochs
+    return Trained(course.best, made, course.seconds)
 
 
 def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:

@@ -18,6 +18,7 @@ from distill.losses import logit_distillation
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder
 from distill.train import StudentScorer, Teacher, train_sequence_encoder
+from pocketrec import schedule
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.sequences import PAD, windows
 from pocketrec.splits import Cases, Indices
@@ -249,13 +250,25 @@ class TestWhatIsKept:
     ) -> None:
         cut, cases = circle()
         table, encoder = student()
-        seen = scripted(5, 2, 3, 9)  # the best after epoch 2, then no better for two epochs
+        # The best after epoch 2, then no better for two epochs, nor when training has started over.
+        seen = scripted(5, 2, 3, 9, 3, 3, 3)
         trained = train_sequence_encoder(table, encoder, cut, None, cases, self.recipe, seed=0)
         assert trained.epochs == 2
         assert trained.validation == pytest.approx(1 / math.log2(3))
         with torch.no_grad():
             kept = table()
-        assert [torch.equal(kept, items) for items in seen] == [False, True, False, False]
+        assert [place for place, items in enumerate(seen) if torch.equal(kept, items)] == [1]
+
+    def test_training_that_stopped_on_large_steps_starts_over(
+        self, scripted: Callable[..., list[Tensor]]
+    ) -> None:
+        cut, cases = circle()
+        table, encoder = student()
+        seen = scripted(5, 2, 3, 9, 4, 3, 1)
+        trained = train_sequence_encoder(table, encoder, cut, None, cases, self.recipe, seed=0)
+        assert (trained.epochs, trained.validation) == (3, 1.0)
+        with torch.no_grad():
+            assert torch.equal(table(), seen[-1])
 
     def test_with_epochs_given_nothing_is_validated_and_the_last_weights_stay(
         self, scripted: Callable[..., list[Tensor]]
@@ -280,7 +293,7 @@ class TestDeadline:
     @pytest.fixture
     def ticking(self, monkeypatch: pytest.MonkeyPatch) -> None:
         clock = itertools.count()
-        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+        monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
 
     @pytest.mark.usefixtures("ticking")
     @pytest.mark.parametrize("epochs", [None, 50])

@@ -14,6 +14,7 @@ from tiny_data import random_histories, unit_rows
 from torch import Tensor
 from torch.nn import functional
 
+from pocketrec import schedule
 from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 from teacher import sequence as module
@@ -288,11 +289,22 @@ class TestWhatIsKept:
     ) -> None:
         histories, cases = circle()
         m = model()
-        seen = scripted(5, 2, 3, 9)  # the best after epoch 2, then no better for two epochs
+        # The best after epoch 2, then no better for two epochs, nor when training has started over.
+        seen = scripted(5, 2, 3, 9, 3, 3, 3)
         trained = train(m, histories, cases, self.recipe, seed=0)
         assert trained.epochs == 2
         assert trained.validation == pytest.approx(1 / math.log2(3))
-        assert [torch.equal(weights(m), w) for w in seen] == [False, True, False, False]
+        assert [place for place, w in enumerate(seen) if torch.equal(weights(m), w)] == [1]
+
+    def test_training_that_stopped_on_large_steps_starts_over(
+        self, scripted: Callable[..., list[Tensor]]
+    ) -> None:
+        histories, cases = circle()
+        m = model()
+        seen = scripted(5, 2, 3, 9, 4, 3, 1)
+        trained = train(m, histories, cases, self.recipe, seed=0)
+        assert (trained.epochs, trained.validation) == (3, 1.0)
+        assert torch.equal(weights(m), seen[-1])
 
     def test_the_last_epoch_is_always_validated(
         self, scripted: Callable[..., list[Tensor]]
@@ -329,9 +341,9 @@ class TestWhatIsKept:
     ) -> None:
         histories, cases = circle()
         once, again = model(), model()
-        scripted(5, 2, 3, 9)
+        scripted(5, 2, 3, 9, 3, 3, 3)
         fresh = train(once, histories, cases, self.recipe, seed=0)
-        scripted(6, 5, 2, 3, 9)
+        scripted(6, 5, 2, 3, 9, 3, 3, 3)
         trained = train(again, histories, cases, self.recipe, seed=0, pretrained=True)
         assert (trained.epochs, trained.validation) == (fresh.epochs, fresh.validation)
         assert torch.equal(weights(again), weights(once))
@@ -367,7 +379,7 @@ class TestWhatIsKept:
 def ticking(monkeypatch: pytest.MonkeyPatch) -> None:
     """A clock that moves by a second whenever it is read."""
     clock = itertools.count()
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
+    monkeypatch.setattr(schedule, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
 
 
 class TestDeadline:
