@@ -157,6 +157,21 @@ def test_history_lists_filters_and_removes(start: Start, tmp_path: Path) -> None
     assert [kind for _, kind in stored(tmp_path / "history.db")] == ["save", "like"]
 
 
+def test_the_bar_can_be_pressed_while_a_message_rises_past_it(start: Start, tmp_path: Path) -> None:
+    from kivy.animation import Animation
+
+    driver = start().ready()
+    driver.press("Card", "like")
+    driver.until(lambda: driver.snack)
+    Animation.cancel_all(driver.app._snackbar)
+    for rise in (0.4, 0.5, 0.6):
+        driver.app._snackbar.rise = rise
+        driver.frames(2)
+        for page in ("history", "settings"):
+            driver.go(page)
+    assert [kind for _, kind in stored(tmp_path / "history.db")] == ["like"]
+
+
 def test_the_theme_changes_pixels_and_is_kept(start: Start, tmp_path: Path) -> None:
     from device_app.theme import DARK, LIGHT
 
