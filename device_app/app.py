@@ -7,37 +7,34 @@ from typing import TYPE_CHECKING, TypeVar
 from kivy.app import App
 from kivy.clock import Clock
 from kivy.core.window import Window
-from kivy.lang import Builder
 from kivy.metrics import Metrics, dp, sp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.floatlayout import FloatLayout
 from kivy.uix.widget import Widget
 
-from device_app.events import Change, Kind
-from device_app.preferences import Preferences, preferences_path
-from device_app.screens import failure, for_you, history, page, search
-from device_app.screens.page import Page
-from device_app.theme import Theme, register_fonts
-from device_app.widgets import basics, card, navigation, notice, rows, snackbar, tile
+from device_app import rules
+from device_app.appearance import Appearance
+from device_app.changes import Changes
+from device_app.keyboard import Keyboard
+from device_app.places import default_bundle, installed_bundles, shipped_bundle
+from device_app.preferences import preferences_path
+from device_app.screens import detail, failure, for_you, history, saved, search, settings, wall
+from device_app.screens.page import OverPage, Page
+from device_app.theme import register_fonts
+from device_app.widgets import basics, focus, snackbar
+from device_app.widgets.navigation import PLACES
 from device_app.worker import Worker
 from pocketrec.errors import PocketRecError
 
 if TYPE_CHECKING:
     from device_app.session import Session
+    from device_app.views import About
     from pocketrec.engine import Loader
 
 T = TypeVar("T")
 
 WIDE_DP = 760
 RAIL_DP = 216
-
-# Importing a module makes its classes known to kv; its rules lie beside it. In order of use.
-PARTS = (basics, tile, card, rows, navigation, notice, snackbar, page, for_you, search, history)
-KV_FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in PARTS]
-KV_FILES.append(str(Path(__file__).with_name("shell.kv")))
-
-SAID = {"like": "Liked", "dislike": "Not for you:", "hide": "Hidden:", "save": "Saved"}
-PAGES = ("for_you", "search", "history")
 
 
 class Shell(FloatLayout):
@@ -48,10 +45,12 @@ class PocketRecApp(App):
     """The app over one bundle and one history database.
 
     Args:
+        bundle: None opens the one that was installed, else the one that the app came with.
         engine: loads the graphs of the bundle; None leaves the choice to `pocketrec`.
 
     Attributes:
-        page: the screen in view.
+        theme: the colours in use; `looks` chooses them.
+        page: the place of the navigation in view, or beneath what is opened over it.
         wide: whether there is room for the rail and two columns.
         about: one line on the bundle.
         is_open: whether bundle and history are open, so that the screens have something to show.
@@ -69,18 +68,19 @@ class PocketRecApp(App):
     content_width = NumericProperty(0)
     content_bottom = NumericProperty(0)
 
-    def __init__(self, bundle: Path, database: Path, engine: "Loader | None" = None) -> None:
+    def __init__(self, bundle: Path | None, database: Path, engine: "Loader | None" = None) -> None:
         super().__init__(kv_file="")
-        self._bundle = bundle
+        self._bundle = bundle or default_bundle()
+        self._came_with = bundle or shipped_bundle()
         self._engine = engine
         self._database = database
-        self._preferences = preferences_path(database)
         self._worker = Worker(self._deliver)
         self._stopped = False
         self._session: Session | None = None
-        self._waiting: set[str] = set()
-        self._last: Change | None = None
+        self._opened_pages: list[OverPage] = []
         self._pointer: basics.Pointer | None = None
+        self._keyboard = Keyboard(self)
+        self.changes = Changes(self)
 
     def load_kv(self, filename: str | None = None) -> bool:
         """The rules are loaded by `build`, so that `on_stop` can unload them."""
@@ -88,22 +88,16 @@ class PocketRecApp(App):
 
     def build(self) -> Shell:
         register_fonts()
-        self.theme = Theme(dark=Preferences.read(self._preferences).dark)
-        for file in KV_FILES:
-            Builder.load_file(file)
+        self.looks = Appearance(preferences_path(self._database), self._worker, self.report)
+        self.theme = self.looks.theme
+        rules.load()
         Window.softinput_mode = "below_target"
         self._measure()
-        Window.bind(size=self._measure, on_keyboard=self._pressed_key)
+        Window.bind(size=self._measure, on_keyboard=self._keyboard.pressed, focus=self._came_back)
         return Shell()
 
     def on_start(self) -> None:
-        self._pointer = basics.Pointer()
-        self._pointer.follow()
-        self._pages = {
-            "for_you": for_you.ForYouPage(),
-            "search": search.SearchPage(),
-            "history": history.HistoryPage(),
-        }
+        self._furnish()
         self._failure = failure.Failure()
         self._show(self._current)
         self._current.present(self._current.skeleton)
@@ -116,16 +110,27 @@ class PocketRecApp(App):
             return
         self._stopped = True
         Window.unbind(on_flip=self._first_frame)
-        Window.unbind(size=self._measure, on_keyboard=self._pressed_key)
+        Window.unbind(size=self._measure, on_keyboard=self._keyboard.pressed, focus=self._came_back)
         if self._pointer is not None:
             self._pointer.leave()
+            self.focus.leave()
+        self.looks.leave()
         self._worker.close(self._close_session)
-        for file in KV_FILES:
-            Builder.unload_file(file)
+        rules.unload()
 
     def open(self) -> None:
         """Open bundle and history, off the window's thread."""
         self._worker.submit(self._open_session, self._opened, self._failed_to_open)
+
+    def reopen(self) -> None:
+        """Open the bundle that is in use by now, with nothing left over from the one before."""
+        self.is_open = False
+        self._opened_pages.clear()
+        self._bundle = installed_bundles().present or self._came_with
+        self._worker.submit(self._close_session, lambda _: None, self.report)
+        self._furnish()
+        self._show(self._current)
+        self.open()
 
     def ask(
         self,
@@ -133,7 +138,12 @@ class PocketRecApp(App):
         done: Callable[[T], None],
         failed: Callable[[PocketRecError], None] | None = None,
     ) -> None:
-        """Run `work` on the session off the window's thread, then `done` with the answer on it."""
+        """Run `work` on the session off the window's thread, then `done` with the answer on it.
+
+        Nothing is asked of a session that is not open: what would have asked is made anew with it.
+        """
+        if not self.is_open:
+            return
 
         def on_session() -> T:
             assert self._session is not None, "screens are loaded once the session is open"
@@ -141,47 +151,96 @@ class PocketRecApp(App):
 
         self._worker.submit(on_session, done, failed or self.report)
 
-    def mark(self, item_id: str, title: str, kind: Kind) -> None:
-        """A button of an item was pressed. A second press before the answer does nothing."""
-        self._change(item_id, title, lambda session: session.mark(item_id, kind))
+    def go(self, page: str) -> None:
+        """To a place of the navigation, out of all that is opened over the present one."""
+        if not self.is_open:
+            return
+        self._opened_pages.clear()
+        if self.page == page:
+            self._show_current()
+        self.page = page
 
-    def withdraw(self, item_id: str, title: str, kind: Kind) -> None:
-        """An entry of the history is to be removed."""
-        self._change(item_id, title, lambda session: session.withdraw(item_id, kind))
+    def show_item(self, item_id: str) -> None:
+        """Open an item over what is in view, unless it is that item."""
+        if getattr(self._current, "item_id", None) != item_id:
+            self.open_page(detail.DetailPage(item_id=item_id))
 
-    def undo(self) -> None:
-        """Take back the last change, even when its short message is gone; once."""
-        change, self._last = self._last, None
-        if change is not None:
-            self._snackbar.hide()
-            self.ask(lambda session: session.undo(change), lambda _: self._current.load())
+    def open_page(self, page: OverPage) -> None:
+        """Open a page over what is in view, which stays as it is."""
+        if self.is_open:
+            below = self._opened_pages[-1].title if self._opened_pages else PLACES[self.page][1]
+            page.way_back = below
+            self._opened_pages.append(page)
+            self._show_current()
+
+    def open_wall(self) -> None:
+        """Where one without a history begins."""
+        self.open_page(wall.WallPage())
+
+    def back(self) -> bool:
+        """To what is beneath an opened page, or from another place home; whether there was a way."""
+        if self._opened_pages:
+            self._opened_pages.pop()
+            self._show_current()
+        elif self.page != "for_you":
+            self.go("for_you")
+        else:
+            return False
+        return True
+
+    def other_picks(self) -> None:
+        if self._current is self._pages["for_you"]:
+            self._current.other_picks()
+
+    def say(self, text: str, action: str = "", press: Callable[[], None] | None = None) -> None:
+        """A short message over whatever is shown."""
+        self._snackbar.show(text, action, press)
+
+    def hush(self) -> None:
+        """Take the short message away."""
+        self._snackbar.hide()
 
     def report(self, error: PocketRecError) -> None:
-        """Say what went wrong, over whatever is shown."""
-        self._snackbar.show(str(error))
+        """Say what went wrong."""
+        self.say(str(error))
 
-    def toggle_theme(self) -> None:
-        dark = not self.theme.dark
-        self.theme.dark = dark
-        self._worker.submit(
-            lambda: Preferences(dark=dark).write(self._preferences), lambda _: None, self.report
-        )
+    def reload(self) -> None:
+        """What is shown may have changed."""
+        self._current.load()
+
+    def choose_text_size(self, name: str) -> None:
+        """Make all widgets anew: what they compute from `sp` they compute once."""
+        if name == self.looks.text_size:
+            return
+        self.looks.choose_text_size(name)
+        by_key = self.focus.is_shown
+        before = self._pages
+        rules.forget_rows()
+        Window.remove_widget(self.root)
+        self._measure()
+        self.root = Shell()
+        Window.add_widget(self.root)
+        self._furnish()
+        for key, made in self._pages.items():
+            made.take_over(before[key])
+        self._show_current()
+        if by_key and self.page == "settings":
+            Clock.schedule_once(lambda _: self.focus.on(self._current.choice(name)), 0)
 
     def on_page(self, _: App, page: str) -> None:
         if not self.is_open:
             return
-        self._show(self._current)
-        self._current.load()
+        self._show_current()
         if page == "search" and self.wide:  # on a phone the keyboard would cover the screen
             self._pages["search"].focus()
 
     @property
     def _current(self) -> Page:
-        return self._pages[self.page]
+        return self._opened_pages[-1] if self._opened_pages else self._pages[self.page]
 
     @property
-    def _is_typing(self) -> bool:
-        return self.page == "search" and self._pages["search"].is_typing
+    def is_typing(self) -> bool:
+        return self._current.is_typing
 
     @property
     def _snackbar(self) -> snackbar.Snackbar:
@@ -192,6 +251,32 @@ class PocketRecApp(App):
         if self.root.ids.screen.children != [content]:
             self.root.ids.screen.clear_widgets()
             self.root.ids.screen.add_widget(content)
+            self.focus.enter(content)
+
+    def _show_current(self) -> None:
+        self._show(self._current)
+        self._current.load()
+
+    def _furnish(self) -> None:
+        """Make what stands in the shell and around it."""
+        if self._pointer is not None:
+            self._pointer.leave()
+            self.focus.leave()
+        self._pointer = basics.Pointer()
+        self._pointer.follow()
+        ids = self.root.ids
+        self.focus = focus.Focus(ids.ring, [ids.screen, ids.snackbar, ids.rail, ids.bar])
+        self._pages: dict[str, Page] = {
+            "for_you": for_you.ForYouPage(),
+            "search": search.SearchPage(),
+            "saved": saved.SavedPage(),
+            "history": history.HistoryPage(),
+            "settings": settings.SettingsPage(),
+        }
+
+    def _came_back(self, _: object, focused: bool) -> None:
+        if focused and not self._stopped:
+            self.looks.follow_system()
 
     def _deliver(self, call: Callable[[], None]) -> None:
         """Run `call` on the window's thread, unless the window is gone by then."""
@@ -208,36 +293,27 @@ class PocketRecApp(App):
         return Session.open(self._bundle, self._database, self._engine)
 
     def _close_session(self) -> None:
-        if self._session is not None:
-            self._session.close()
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _opened(self, session: "Session") -> None:
         self._session = session
+        self.changes.forget()
         self.is_open = True
-        self.ask(lambda s: s.about, lambda about: setattr(self, "about", f"{about.items:,} titles"))
-        self.on_page(self, self.page)
+        self.ask(lambda s: (s.about, s.is_new), self._begin)
+
+    def _begin(self, answer: "tuple[About, bool]") -> None:
+        about, is_new = answer
+        self.about = f"{about.items:,} titles"
+        if is_new and self.page == "for_you":
+            self.open_wall()
+        else:
+            self._show_current()
 
     def _failed_to_open(self, error: PocketRecError) -> None:
         self._failure.explain(error, self.open)
         self._show(self._failure)
-
-    def _change(self, item_id: str, title: str, work: "Callable[[Session], Change]") -> None:
-        if item_id in self._waiting or not self.is_open:
-            return
-        self._waiting.add(item_id)
-
-        def done(change: Change) -> None:
-            self._waiting.discard(item_id)
-            said = SAID[change.added[0].kind] if change.added else "Removed"
-            self._last = change
-            self._snackbar.show(f"{said} {title}", "Undo", self.undo)
-            self._current.load()
-
-        def failed(error: PocketRecError) -> None:
-            self._waiting.discard(item_id)
-            self.report(error)
-
-        self.ask(work, done, failed)
 
     def _measure(self, *_: object) -> None:
         width = Window.width / Metrics.density
@@ -246,25 +322,3 @@ class PocketRecApp(App):
         self.content_x = dp(RAIL_DP) if self.wide else 0
         self.content_width = Window.width - self.content_x
         self.content_bottom = 0 if self.wide else dp(52) + sp(22)
-
-    def _pressed_key(self, _: object, key: int, scan: int, text: str, modifiers: list[str]) -> bool:
-        if not self.is_open:
-            return False
-        if key == 27 and self.page != "for_you":  # Escape, and the back button of a phone
-            self.page = "for_you"
-            return True
-        if "ctrl" not in modifiers and "meta" not in modifiers:
-            return False
-        if text in ("1", "2", "3"):
-            self.page = PAGES[int(text) - 1]
-        elif text == "f":
-            self.page = "search"
-        elif text == "r" and self.page == "for_you":
-            self._current.other_picks()
-        elif text == "z" and not self._is_typing:  # there it undoes letters
-            self.undo()
-        elif text == "d":
-            self.toggle_theme()
-        else:
-            return False
-        return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from device_app.android import AndroidError, android_engine, is_android, java
 from device_app.opengl import INSTALL, WindowError, require_opengl
-from device_app.places import default_bundle, default_database, home
+from device_app.places import default_database, home
 from pocketrec.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def main(bundle: Path | None = None, database: Path | None = None) -> None:
     """Open the PocketRec window over a bundle; returns when it is closed.
 
     Args:
-        bundle: folder or .zip; None looks in the user's data folder, then in runs/demo.
+        bundle: folder or .zip; None is the installed one, else the one in the user's data folder, else runs/demo.
         database: where the history is kept; None is history.db in the user's data folder.
 
     Raises:
@@ -39,7 +39,7 @@ def main(bundle: Path | None = None, database: Path | None = None) -> None:
         raise WindowError(f"no window could be opened; check the display, or {INSTALL}")
     from device_app.app import PocketRecApp
 
-    PocketRecApp(bundle or default_bundle(), database or default_database(), engine).run()
+    PocketRecApp(bundle, database or default_database(), engine).run()
 
 
 def _use_android() -> "Loader | None":

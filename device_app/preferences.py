@@ -3,18 +3,29 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Final
 
 from device_app.events import StoreError
 from pocketrec.files import read_json, write_json
 
+THEMES: Final = ("system", "light", "dark")
+TEXT_SIZES: Final = {"small": 0.9, "normal": 1.0, "large": 1.2, "largest": 1.4}
+"""What the device's own text size is multiplied by."""
+
 
 @dataclass(frozen=True)
 class Preferences:
-    dark: bool = False
+    """Attributes:
+    theme: one of THEMES; "system" follows the device.
+    text_size: a key of TEXT_SIZES.
+    """
+
+    theme: str = "system"
+    text_size: str = "normal"
 
     @classmethod
     def read(cls, path: Path) -> "Preferences":
-        """The stored preferences, or the defaults where the file is missing or damaged.
+        """The stored preferences; the default for each that is missing, damaged or unknown.
 
         A lost preference costs one tap, a refused start costs the app: so no error here.
         """
@@ -22,8 +33,16 @@ class Preferences:
             stored = read_json(path)
         except (OSError, json.JSONDecodeError, UnicodeDecodeError):
             return cls()
-        dark = stored.get("dark") if isinstance(stored, dict) else None
-        return cls(dark=dark is True)
+        if not isinstance(stored, dict):
+            return cls()
+        theme = stored.get("theme")
+        if theme is None and isinstance(stored.get("dark"), bool):  # as versions before 0.2 wrote
+            theme = "dark" if stored["dark"] else "light"
+        size = stored.get("text_size")
+        return cls(
+            theme=theme if theme in THEMES else cls.theme,
+            text_size=size if isinstance(size, str) and size in TEXT_SIZES else cls.text_size,
+        )
 
     def write(self, path: Path) -> None:
         """Raises: StoreError where the file cannot be written."""
@@ -31,7 +50,7 @@ class Preferences:
             write_json(path, asdict(self))
         except OSError as error:
             raise StoreError(
-                f"{path}: the theme could not be saved ({error.strerror or error}); "
+                f"{path}: the settings could not be saved ({error.strerror or error}); "
                 "make the folder writable and try again"
             ) from error
 

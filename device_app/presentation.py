@@ -39,13 +39,25 @@ def short_title(title: str) -> str:
 
 def facts(item: "Item") -> str:
     """Year, creator and the first categories, those that are known."""
-    categories = [part.strip() for part in re.split(r"[,|;]", item.categories) if part.strip()]
     parts = [
         str(item.year) if item.year is not None else "",
         item.creator.strip(),
-        ", ".join(categories[:CATEGORIES_SHOWN]),
+        ", ".join(categories(item)[:CATEGORIES_SHOWN]),
     ]
     return "  ·  ".join(part for part in parts if part)
+
+
+def categories(item: "Item") -> tuple[str, ...]:
+    """The categories one by one, each once."""
+    parts = (part.strip() for part in re.split(r"[,|;]", item.categories))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def own_text(item: "Item") -> str:
+    """The description, else a text that says more than title, facts and categories do."""
+    if item.description.strip():
+        return item.description.strip()
+    return "" if item.text == item.template_text() else item.text.strip()
 
 
 def initials(title: str) -> str:
@@ -63,8 +75,10 @@ def tint(item_id: str, tints: int) -> int:
     return (zlib.crc32(item_id.encode()) >> 8) % tints
 
 
-def ago(timestamp: int, now: int) -> str:
+def ago(timestamp: int | None, now: int) -> str:
     """When something happened, as people say it. Unix seconds; a time to come is "just now"."""
+    if timestamp is None:
+        return "at an unknown time"
     seconds = max(0, now - timestamp)
     for limit, unit, name in ((3600, 60, "minute"), (86400, 3600, "hour"), (604800, 86400, "day")):
         if seconds < 60:
@@ -72,5 +86,10 @@ def ago(timestamp: int, now: int) -> str:
         if seconds < limit:
             count = seconds // unit
             return f"{count} {name}{'s' if count > 1 else ''} ago"
+    return date(timestamp)
+
+
+def date(timestamp: int) -> str:
+    """The day in the device's time zone: 5 November 2026."""
     then = datetime.fromtimestamp(timestamp)
     return f"{then.day} {then:%B %Y}"

@@ -1,6 +1,7 @@
 """The bundle: one folder, or one .zip of it, that holds all a device needs. Whole and unaltered, or a BundleError."""
 
 import atexit
+import errno
 import shutil
 import tempfile
 import zipfile
@@ -26,6 +27,7 @@ __all__ = [
     "open_bundle",
     "pack",
     "seal",
+    "unpack",
 ]
 
 
@@ -61,6 +63,9 @@ class BundleLayout:
 
 
 LAYOUT: Final = BundleLayout()
+LARGEST_UNPACKED: Final = 4_000_000_000
+"""Bytes; a bundle of a million items has a tenth of them."""
+_FOLDERS = {f"{name.rpartition('/')[0]}/" for name in LAYOUT.names if "/" in name}
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 
@@ -188,14 +193,14 @@ def _open_zip(path: Path, verify: bool | None) -> Opened:
     ):  # a cache that cannot be written, or a user without a home folder
         folder = Path(tempfile.mkdtemp(prefix="pocketrec-"))
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        _unpack(path, folder)
+        unpack(path, folder)
     return _check(folder, verify)
 
 
 def _unpack_into_cache(path: Path, folder: Path) -> None:
     temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=folder.parent))
     try:
-        _unpack(path, temporary)
+        unpack(path, temporary)
         try:
             temporary.replace(folder)
         except OSError:
@@ -205,16 +210,23 @@ def _unpack_into_cache(path: Path, folder: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _unpack(path: Path, folder: Path) -> None:
+def unpack(path: Path, folder: Path) -> None:
+    """Write the files of a bundle's .zip into ``folder``, and nothing anywhere else.
+
+    Raises:
+        BundleError: the .zip is damaged, packed in an unusual way, or holds another file, a file twice, or more than
+            `LARGEST_UNPACKED`.
+        OSError: the disk has no room for what the .zip holds, or a file cannot be written.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():
-                # Only the layout's own plain names are written, so that no entry can leave the folder.
-                if entry.filename not in LAYOUT.names:
-                    raise BundleError(
-                        f"{path}: expected only {', '.join(LAYOUT.names)}, found {entry.filename!r}"
-                    )
+            # Most programs that pack a folder write an entry for each folder in it.
+            entries = [one for one in archive.infolist() if one.filename not in _FOLDERS]
+            _check_entries(path, entries)
+            _check_room(folder, sum(entry.file_size for entry in entries))
+            for entry in entries:
                 (folder / entry.filename).parent.mkdir(exist_ok=True)
+                # No entry gives more than it declares, whatever is packed.
                 with archive.open(entry) as source, (folder / entry.filename).open("wb") as target:
                     shutil.copyfileobj(source, target)
     # zipfile: BadZipFile for checksums, EOFError for truncated entries, RuntimeError for encrypted ones,
@@ -223,3 +235,36 @@ def _unpack(path: Path, folder: Path) -> None:
         raise BundleError(
             f"{path}: expected a whole .zip, found: {error}; copy the bundle again"
         ) from error
+
+
+def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:
+    # Only the layout's own plain names are written, so that no entry can leave the folder.
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.filename not in LAYOUT.names:
+            raise BundleError(
+                f"{path}: expected only {', '.join(LAYOUT.names)}, found {entry.filename!r}"
+            )
+        if entry.filename in seen:
+            raise BundleError(f"{path}: expected {entry.filename} once, found it twice")
+        # Of others one packed block may unpack to gigabytes in memory.
+        if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BundleError(
+                f"{path}: expected {entry.filename} packed by deflate, found method {entry.compress_type}; "
+                "pack the bundle anew"
+            )
+        seen.add(entry.filename)
+    if (size := sum(entry.file_size for entry in entries)) > LARGEST_UNPACKED:
+        raise BundleError(
+            f"{path}: expected at most {LARGEST_UNPACKED // 10**6:,} MB unpacked, found {size // 10**6:,} MB; "
+            "unpack it yourself if you trust it, and open the folder"
+        )
+
+
+def _check_room(folder: Path, size: int) -> None:
+    if (free := shutil.disk_usage(folder).free) < size:
+        raise OSError(
+            errno.ENOSPC,
+            f"{size // 10**6:,} MB are needed, {free // 10**6:,} MB are free",
+            str(folder),
+        )

@@ -250,6 +250,15 @@ class Recommender:
         ids = self.ids.names(known.tolist())
         return [_largest(ids, column, k) for column in drops.T]
 
+    def vectors(self, item_ids: Sequence[str]) -> Float32:
+        """Item vectors, a row for each id; float32 [n, d], about unit length: their products are cosines.
+
+        Raises:
+            UsageError: an item is not in the catalogue.
+        """
+        indices = np.array([self._index(item_id) for item_id in item_ids], dtype=np.int64)
+        return self._ranker.vectors.rows(indices)
+
     def encode(self, texts: Sequence[str]) -> Float32:
         """Item vectors of texts (`pocketrec.text.item_text` makes one of an item); float32 [n, d], unit rows.
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from device_app.events import Kind
+from device_app.events import Kind, NewEvent
 from device_app.importers.opinions import opinion
 from device_app.importers.rows import History, Imported
 from device_app.importers.titles import Candidate, Closeness, Fit, Name, Titles
@@ -12,19 +12,6 @@ from pocketrec.catalogue import Catalogue, Item
 
 CHOICES: Final = 3
 """How many items a person is asked to choose from."""
-
-
-@dataclass(frozen=True)
-class NewEvent:
-    """An event to be written: as `device_app.events.Event`, before the store has numbered it.
-
-    Attributes:
-        timestamp: unix seconds; None where the file says nothing.
-    """
-
-    item_id: str
-    kind: Kind
-    timestamp: int | None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Our own export of a history: JSON with the titles, so that another catalogue can be found by them."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from reprlib import repr as shortened
 from typing import Any, BinaryIO, Final
@@ -10,18 +11,34 @@ from device_app.events import KINDS, Event
 from device_app.importers.dates import LATEST
 from device_app.importers.rows import LONGEST_TITLE, History, HistoryFileError, Imported, Unreadable
 from device_app.importers.values import LATEST_YEAR, clean
-from pocketrec.catalogue import Catalogue
+from device_app.own_item import own_item
+from pocketrec.catalogue import Catalogue, Item
+from pocketrec.errors import UsageError
 from pocketrec.files import write_json
 
 FORMAT: Final = "pocketrec-history"
 VERSION: Final = 1
 
+_OWN_FIELDS: Final = ("title", "description", "item_id")
+
 LARGEST: Final = 20_000_000
 """Bytes, about 100,000 events; JSON takes up to 20 times its size in memory while it is read."""
 
 
-def write(path: Path, events: Iterable[Event], catalogue: Catalogue, name: str) -> None:
+def write(
+    path: Path,
+    events: Iterable[Event],
+    catalogue: Catalogue,
+    name: str,
+    *,
+    own_items: Sequence[Item] = (),
+    also: Mapping[str, Any] | None = None,
+) -> None:
     """Write ``events``, in their order, of the catalogue called ``name``: whole or not at all.
+
+    Args:
+        own_items: what the person added to the catalogue.
+        also: further fields for a person to read, which `read` passes over.
 
     Raises:
         HistoryFileError: the file cannot be written.
@@ -40,7 +57,9 @@ def write(path: Path, events: Iterable[Event], catalogue: Catalogue, name: str) 
                 "timestamp": event.timestamp,
             }
         )
+    own = [{name: getattr(item, name) for name in _OWN_FIELDS} for item in own_items]
     content = {"format": FORMAT, "version": VERSION, "catalogue": name, "events": entries}
+    content |= {"own_items": own, **(also or {})}
     try:
         write_json(path, content)
     except OSError as error:
@@ -70,7 +89,13 @@ def read(name: str, stream: BinaryIO) -> History:
             rows.append(_row(place, event))
         except ValueError as error:
             unreadable.add(place, str(error))
-    return History("PocketRec", tuple(rows), catalogue=catalogue, unreadable=unreadable)
+    return History(
+        "PocketRec",
+        tuple(rows),
+        catalogue=catalogue,
+        own_items=_own_items(content.get("own_items")),
+        unreadable=unreadable,
+    )
 
 
 def _content(name: str, stream: BinaryIO) -> dict[str, Any]:
@@ -120,10 +145,27 @@ def _row(place: int, event: Any) -> Imported:
         item_id=item_id,
         rating=None,
         liked=kind == "like" if kind in ("like", "dislike") else None,
-        timestamp=_whole(event.get("timestamp"), LATEST),
+        timestamp=_time(event.get("timestamp")),
         line=place,
-        mark=kind if kind in ("save", "hide") else None,
+        mark=kind if kind in ("save", "hide", "seen") else None,
     )
+
+
+def _own_items(value: Any) -> tuple[Item, ...]:
+    """Those that can be added; what cannot is left out."""
+    found: dict[str, Item] = {}
+    for entry in value if isinstance(value, list) else ():
+        texts = [entry.get(name) for name in _OWN_FIELDS] if isinstance(entry, Mapping) else [None]
+        if all(isinstance(text, str) for text in texts):
+            with suppress(UsageError):
+                item = own_item(*texts)
+                found[item.item_id] = item
+    return tuple(found.values())
+
+
+def _time(value: Any) -> int | None:
+    seconds = _whole(value, LATEST)
+    return seconds if seconds is not None and seconds >= 0 else None
 
 
 def _whole(value: Any, most: int) -> int | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from pocketrec.catalogue import Item
 from pocketrec.errors import PocketRecError
 
 LONGEST_TITLE: Final = 1_000
@@ -26,7 +27,8 @@ class Imported:
             rated; False for disliked; None where the file says nothing.
         timestamp: unix seconds; None where unknown.
         line: of the file, from 1; in our own export the place in the list of events.
-        mark: a bookmark ("save") or a wish not to see the item ("hide").
+        mark: a bookmark ("save"), a wish not to see the item ("hide"), or seen already and nothing
+            more ("seen").
     """
 
     title: str
@@ -36,7 +38,7 @@ class Imported:
     liked: bool | None
     timestamp: int | None
     line: int
-    mark: Literal["save", "hide"] | None = None
+    mark: Literal["save", "hide", "seen"] | None = None
 
 
 @dataclass
@@ -71,6 +73,7 @@ class History:
         rows: in file order; at least one.
         best: the highest rating of the file's scale, which starts at 0; None without ratings.
         catalogue: the catalogue that the ids of the rows belong to; None where unknown.
+        own_items: what the person had added to that catalogue.
         newest_first: whether of two rows with the same time the upper one is the later.
         unreadable: rows that were left out.
     """
@@ -79,5 +82,6 @@ class History:
     rows: tuple[Imported, ...]
     best: float | None = None
     catalogue: str | None = None
+    own_items: tuple[Item, ...] = ()
     newest_first: bool = False
     unreadable: Unreadable = field(default_factory=Unreadable)

@@ -1,20 +1,25 @@
-"""What fills the window when there is nothing to show: no bundle, or no history."""
+"""What fills the window when there is nothing to show: no bundle, or what is the user's cannot be read."""
 
 from collections.abc import Callable
 
 from device_app.events import StoreError
 from device_app.widgets.notice import Notice
-from pocketrec.errors import PocketRecError
+from pocketrec.errors import DataError, PocketRecError
+
+UNREADABLE = {
+    StoreError: "Your history cannot be opened",
+    DataError: "Your own titles cannot be opened",
+}
 
 
 class Failure(Notice):
     def explain(self, error: PocketRecError, retry: Callable[[], None]) -> None:
-        store = isinstance(error, StoreError)
+        title = UNREADABLE.get(type(error))
         self.say(
-            "error" if store else "no_bundle",
-            "Your history cannot be opened" if store else "No recommendations to show",
-            str(error) if store else f"{error}\n\n“pocketrec demo” makes a bundle.",
-            tone="danger" if store else "muted",
+            "error" if title else "no_bundle",
+            title or "No recommendations to show",
+            str(error) if title else f"{error}\n\n“pocketrec demo” makes a bundle.",
+            tone="danger" if title else "muted",
             action="Try again",
             press=retry,
         )

@@ -6,20 +6,30 @@ from typing import TYPE_CHECKING
 from kivy.app import App
 from kivy.clock import Clock
 from kivy.properties import BooleanProperty
+from kivy.uix.behaviors import ButtonBehavior
+from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
-from device_app.screens.page import Page
+from device_app.screens.page import ListPage
+from device_app.widgets.basics import Hoverable
 from device_app.widgets.card import Card
 from device_app.widgets.notice import Notice
 
 if TYPE_CHECKING:
-    from device_app.session import Picks, Session
+    from device_app.session import Session
+    from device_app.views import Picks
 
 REASONS_AT_ONCE = 6
 """Explaining takes longer than ranking: a press on a button waits for so many reasons at most."""
 
 
-class ForYouPage(Page):
+class DefaultBanner(ButtonBehavior, Hoverable, BoxLayout):
+    """Says that these are no picks of the user's yet; a tap leads to where they begin."""
+
+    shown = BooleanProperty(False)
+
+
+class ForYouPage(ListPage):
     is_default = BooleanProperty(False)
 
     def __init__(self, **kwargs: object) -> None:
@@ -75,7 +85,7 @@ class ForYouPage(Page):
             "You have judged everything",
             "The history lists what you said. Remove an entry to see its item here again.",
             action="Open history",
-            press=lambda: setattr(App.get_running_app(), "page", "history"),
+            press=lambda: App.get_running_app().go("history"),
         )
 
     def _explain(self, question: int) -> None:

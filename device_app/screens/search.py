@@ -6,16 +6,30 @@ from kivy.app import App
 from kivy.clock import Clock
 from kivy.uix.widget import Widget
 
-from device_app.screens.page import Page
+from device_app.screens.adding import AddingPage
+from device_app.screens.page import ListPage, Page
+from device_app.widgets.field import Field
 from device_app.widgets.rows import ResultRow
 
 if TYPE_CHECKING:
-    from device_app.session import Card
+    from device_app.views import Card
 
 DEBOUNCE_SECONDS = 0.15
 
 
-class SearchPage(Page):
+class QueryInput(Field):
+    """The field of the search; Down and Enter lead to what was found."""
+
+    def keyboard_on_key_down(
+        self, window: object, keycode: tuple[int, str], text: str, modifiers: list[str]
+    ) -> bool:
+        if keycode[1] not in ("down", "enter", "numpadenter"):
+            return super().keyboard_on_key_down(window, keycode, text, modifiers)
+        App.get_running_app().focus.first_item()
+        return True
+
+
+class SearchPage(ListPage):
     def __init__(self, **kwargs: object) -> None:
         self._cards: tuple[Card, ...] = ()
         self._later = Clock.create_trigger(lambda _: self.load(), DEBOUNCE_SECONDS)
@@ -29,16 +43,20 @@ class SearchPage(Page):
         self.list_view.bind(width=self._fill)
         self.list_view.layout_manager.bind(cols=self._fill)
 
-    @property
-    def is_typing(self) -> bool:
-        return bool(self._query.focus)
-
     def focus(self) -> None:
         self._query.focus = True
 
     def clear(self) -> None:
         self._query.text = ""
         self._query.focus = True
+
+    def add(self, title: str = "") -> None:
+        """Open the page on which an item of one's own is typed in."""
+        App.get_running_app().open_page(AddingPage(title))
+
+    def take_over(self, old: Page) -> None:
+        super().take_over(old)
+        self._query.text = old.ids.query.text
 
     def load(self) -> None:
         question = self.next_question()
@@ -72,6 +90,8 @@ class SearchPage(Page):
                     "nothing_found",
                     f"Nothing found for “{query}”",
                     "Try fewer letters, or a word of the title, a category or a name.",
+                    action="Add it yourself",
+                    press=lambda: self.add(query),
                 )
             )
             return
@@ -85,15 +105,4 @@ class SearchPage(Page):
         width = self.cell_width
         if not width:
             return
-        self.list_view.data = [
-            {
-                "item_id": card.item_id,
-                "title": card.title,
-                "shown_title": ResultRow.fit_title(card.title, width),
-                "facts": card.facts,
-                "initials": card.initials,
-                "opinion": card.opinion,
-                "saved": card.saved,
-            }
-            for card in self._cards
-        ]
+        self.list_view.data = [ResultRow.data(card, width) for card in self._cards]

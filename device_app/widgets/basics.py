@@ -13,6 +13,8 @@ from kivy.uix.label import Label
 from kivy.uix.scrollview import ScrollView
 from kivy.uix.widget import Widget
 
+from device_app.widgets.strokes import Drawn
+
 TOOLTIP_SECONDS = 0.5
 
 
@@ -38,9 +40,8 @@ class TwoLines(Label):
     """A title of one line or two; `device_app.widgets.fitting` makes it fit."""
 
 
-class Icon(Inked):
-    icon = StringProperty()
-    filled = BooleanProperty(False)
+class Icon(Inked, Drawn):
+    pass
 
 
 class Surface(BoxLayout):
@@ -51,12 +52,16 @@ class Surface(BoxLayout):
 
 
 class Hoverable(Widget):
-    """A widget that knows when the mouse is over it; `hint` is what its tooltip says."""
+    """A widget to press that knows when the mouse is over it.
+
+    `hint` is what its tooltip says, `corner` how round the ring of the focus is around it.
+    """
 
     everyone: ClassVar[WeakSet["Hoverable"]] = WeakSet()
 
     hovered = BooleanProperty(False)
     hint = StringProperty()
+    corner = NumericProperty(dp(14))
 
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
@@ -78,18 +83,30 @@ class Hoverable(Widget):
         return True
 
 
-class IconButton(ButtonBehavior, Hoverable, Label):
+class IconButton(ButtonBehavior, Hoverable, Drawn):
     """An icon to press, at least 44 dp each way."""
 
-    icon = StringProperty()
     active = BooleanProperty(False)
     tone = StringProperty("accent")
     filled_ground = BooleanProperty(True)
     ground = ColorProperty("#00000000")
 
 
+class WordButton(ButtonBehavior, Hoverable, BoxLayout):
+    """An icon with its name beside it, at least 44 dp high."""
+
+    icon = StringProperty()
+    text = StringProperty()
+    active = BooleanProperty(False)
+    tone = StringProperty("accent")
+
+
 class PillButton(ButtonBehavior, Hoverable, Label):
     """The one thing to do in a place."""
+
+
+class QuietButton(ButtonBehavior, Hoverable, Label):
+    """A word to press, beside other things."""
 
 
 class Chip(ButtonBehavior, Hoverable, Label):
@@ -123,7 +140,9 @@ class Pointer:
 
     def _find(self, *_: object) -> None:
         x, y = Window.mouse_pos
-        self._enter(next((w for w in Hoverable.everyone if w.is_under(x, y)), None))
+        under = [widget for widget in Hoverable.everyone if widget.is_under(x, y)]
+        # A button lies within its card.
+        self._enter(min(under, key=lambda w: w.width * w.height, default=None))
 
     def _left(self, *_: object) -> None:
         self._enter(None)

@@ -1,11 +1,22 @@
 """Ways between the screens: a bar at the bottom when narrow, a rail at the left when wide."""
 
+from typing import Final
+
 from kivy.properties import BooleanProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.floatlayout import FloatLayout
 
 from device_app.widgets.basics import Hoverable
+
+PLACES: Final = {
+    "for_you": ("home", "For you"),
+    "search": ("search", "Search"),
+    "saved": ("bookmarks", "Saved"),
+    "history": ("history", "History"),
+    "settings": ("settings", "Settings"),
+}
+"""page -> icon and name, in the order of the navigation and of Ctrl+1, Ctrl+2, ..."""
 
 
 class NavItem(ButtonBehavior, Hoverable, FloatLayout):

@@ -50,7 +50,7 @@ class Skeleton(Widget):
     columns = NumericProperty(1)
     dark = BooleanProperty(False)
     gap = NumericProperty(dp(12))
-    card_height = NumericProperty(dp(154))
+    card_height = NumericProperty(dp(168))
 
     def __init__(self, **kwargs: object) -> None:
         self._breath: ClockEvent | None = None
@@ -84,14 +84,14 @@ class Skeleton(Widget):
         Color(*theme.surface)
         SmoothRoundedRectangle(pos=(x, y), size=(width, self.card_height), radius=[dp(18)])
         Color(*theme.raised)
-        inset, tile = dp(14), dp(84)
-        height = self.card_height - 2 * inset
-        RoundedRectangle(pos=(x + inset, y + inset), size=(tile, height), radius=[dp(12)])
-        left = x + inset + tile + dp(16)
+        inset, tile = dp(14), (dp(68), dp(84))
+        RoundedRectangle(pos=(x + inset, top - inset - tile[1]), size=tile, radius=[dp(12)])
+        left = x + inset + tile[0] + dp(14)
         room = x + width - inset - left
         for below, share, thick in ((4, 0.7, 16), (32, 0.45, 11), (54, 0.6, 11)):
             pos = (left, top - inset - dp(below + thick))
             RoundedRectangle(pos=pos, size=(room * share, dp(thick)), radius=[dp(5)])
-        for number in range(4):
-            pos = (left + number * dp(52), y + inset)
-            RoundedRectangle(pos=pos, size=(dp(44), dp(44)), radius=[dp(14)])
+        button = (width - 2 * inset - 4 * dp(8)) / 5
+        for number in range(5):
+            pos = (x + inset + number * (button + dp(8)), y + inset)
+            RoundedRectangle(pos=pos, size=(button, dp(44)), radius=[dp(14)])

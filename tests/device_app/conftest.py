@@ -51,6 +51,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's history."""
     monkeypatch.setenv("POCKETREC_HOME", str(tmp_path / "home"))
+    # Nor does the theme of this machine matter: its own programs are not found.
+    monkeypatch.setattr("device_app.system_theme._answer", lambda *_: None)
 
 
 class Driver:
@@ -86,10 +88,14 @@ class Driver:
         return found
 
     def ready(self) -> "Driver":
+        """For you, past the wall where the history is empty."""
+        self.until(lambda: self.shown("WallTile") or self.shown("Card"))
+        if self.shown("WallTile"):
+            self.tap(self.shown("PillButton", text="Skip for now")[0])
         self.until(lambda: self.rows() and self.shown("Card"))
         return self
 
-    def shown(self, name: str, **attributes: object) -> list[Any]:
+    def shown(self, name: str, /, **attributes: object) -> list[Any]:
         """Widgets of a class inside the window, in view, from the top."""
         found = []
         for widget in self.app.root.walk():
@@ -130,8 +136,8 @@ class Driver:
         return data
 
     def go(self, page: str) -> None:
-        name = {"for_you": "For you", "search": "Search", "history": "History"}[page]
-        kind = "RailItem" if self.app.wide else "NavItem"
+        name = page.replace("_", " ").capitalize()
+        kind = "RailPlace" if self.app.wide else "BarPlace"
         self.tap(self.shown(kind, text=name)[0])
         self.until(lambda: self.app.page == page)
 
@@ -159,6 +165,9 @@ class Driver:
 
         if self.app._stopped:
             return
+        if self.app.is_typing:  # else the next window's keys would go to this one's field
+            self.app.focus.enter(self.app.root)
+            self.frames()
         self.app.stop()
         stopTouchApp()
         self.window.children.clear()

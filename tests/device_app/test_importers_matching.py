@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from device_app.events import KINDS, OPINIONS, Event
+from device_app.events import KINDS, OPINIONS, Event, NewEvent
 from device_app.importers import own_export
-from device_app.importers.matching import NewEvent, Preview, match
+from device_app.importers.matching import Preview, match
 from device_app.importers.reading import read
 from device_app.importers.rows import History, Imported
 from device_app.importers.titles import Closeness, Name

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from device_app.presentation import ago, facts, initials, short_title, shown_title, tint
+from device_app.presentation import (
+    ago,
+    categories,
+    facts,
+    initials,
+    own_text,
+    short_title,
+    shown_title,
+    tint,
+)
 from device_app.typeface import CHINESE, FOLDER, ICONS, JAPANESE, LATIN, font_for
 from pocketrec.catalogue import Item
 
@@ -112,3 +121,14 @@ def test_fonts_are_small_and_come_with_their_licences() -> None:
         "Apache-MaterialSymbols.txt",
     }
     assert len(set(ICONS.values())) == len(ICONS)
+
+
+def test_categories_are_told_once_each() -> None:
+    item = Item("1", "T", text="t", categories="Drama| Crime,Drama; ")
+    assert categories(item) == ("Drama", "Crime")
+
+
+def test_own_text_is_what_the_other_fields_do_not_say() -> None:
+    assert own_text(Item("1", "T", description=" A film. ")) == "A film."
+    assert own_text(Item("1", "T", categories="Drama")) == ""
+    assert own_text(Item("1", "T", text="Something else")) == "Something else"

@@ -146,3 +146,43 @@ def test_the_history_outlives_the_session(tiny_bundle: Path, tmp_path: Path) -> 
     second = Session.open(tiny_bundle, tmp_path / "history.db")
     assert second.picks().history == ("m05",)
     assert second.about.items == 40
+
+
+def test_bookmarks_are_newest_first(session: Session) -> None:
+    session.mark("m05", "save")
+    session.mark("m02", "save")
+    session.mark("m02", "like")
+    assert [(c.item_id, c.opinion, c.saved) for c in session.saved()] == [
+        ("m02", "like", True),
+        ("m05", None, True),
+    ]
+
+
+def test_a_liked_item_is_not_its_own_reason(session: Session) -> None:
+    session.mark("m01", "like")
+    details = session.details("m01")
+    assert details is not None
+    assert not details.has_likes
+    assert details.reasons == ()
+    session.mark("m06", "like")
+    details = session.details("m01")
+    assert details is not None
+    assert details.has_likes
+    assert [reason.card.item_id for reason in details.reasons] == ["m06"]
+    assert details.card.opinion == "like"
+
+
+def test_what_is_similar_was_not_judged_badly(session: Session) -> None:
+    before = session.details("m01")
+    assert before is not None
+    first, second = (card.item_id for card in before.similar[:2])
+    session.mark(first, "hide")
+    session.mark(second, "dislike")
+    after = session.details("m01")
+    assert after is not None
+    assert len(after.similar) == len(before.similar)
+    assert not {first, second} & {card.item_id for card in after.similar}
+
+
+def test_an_item_of_no_catalogue_has_no_details(session: Session) -> None:
+    assert session.details("gone") is None

@@ -90,12 +90,21 @@ def test_the_demo_is_opened_when_no_bundle_was_kept(
 
 def test_preferences_are_kept(tmp_path: Path) -> None:
     path = preferences_path(tmp_path / "history.db")
-    assert Preferences.read(path) == Preferences(dark=False)
-    Preferences(dark=True).write(path)
-    assert Preferences.read(path) == Preferences(dark=True)
+    assert Preferences.read(path) == Preferences(theme="system", text_size="normal")
+    Preferences(theme="dark", text_size="large").write(path)
+    assert Preferences.read(path) == Preferences(theme="dark", text_size="large")
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"dark": "yes"}', b"\xff\xfe"])
+@pytest.mark.parametrize(("dark", "theme"), [(b"true", "dark"), (b"false", "light")])
+def test_the_theme_of_an_older_version_is_kept(tmp_path: Path, dark: bytes, theme: str) -> None:
+    path = tmp_path / "preferences.json"
+    path.write_bytes(b'{"dark": ' + dark + b"}")
+    assert Preferences.read(path) == Preferences(theme=theme)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"dark": "yes"}', b'{"theme": 1, "text_size": []}', b"\xff\xfe"]
+)
 def test_damaged_preferences_are_the_defaults(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "preferences.json"
     path.write_bytes(content)
@@ -104,7 +113,7 @@ def test_damaged_preferences_are_the_defaults(tmp_path: Path, content: bytes) ->
 
 def test_preferences_that_cannot_be_written_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="the theme could not be saved"):
+    with pytest.raises(StoreError, match="the settings could not be saved"):
         Preferences().write(tmp_path / "file" / "preferences.json")
 
 

@@ -59,7 +59,12 @@ def test_a_like_is_on_disk_leaves_the_list_and_gives_reasons(start: Start, tmp_p
 
 
 @pytest.mark.parametrize(
-    ("icon", "said"), [("dislike", "Not for you: The Laugh"), ("hide", "Hidden: The Laugh")]
+    ("icon", "said"),
+    [
+        ("dislike", "Not for you: The Laugh"),
+        ("hide", "Hidden: The Laugh"),
+        ("seen", "Already seen: The Laugh"),
+    ],
 )
 def test_what_is_not_wanted_leaves_and_undo_brings_it_back(
     start: Start, tmp_path: Path, icon: str, said: str
@@ -152,6 +157,21 @@ def test_history_lists_filters_and_removes(start: Start, tmp_path: Path) -> None
     assert [kind for _, kind in stored(tmp_path / "history.db")] == ["save", "like"]
 
 
+def test_the_bar_can_be_pressed_while_a_message_rises_past_it(start: Start, tmp_path: Path) -> None:
+    from kivy.animation import Animation
+
+    driver = start().ready()
+    driver.press("Card", "like")
+    driver.until(lambda: driver.snack)
+    Animation.cancel_all(driver.app._snackbar)
+    for rise in (0.4, 0.5, 0.6):
+        driver.app._snackbar.rise = rise
+        driver.frames(2)
+        for page in ("history", "settings"):
+            driver.go(page)
+    assert [kind for _, kind in stored(tmp_path / "history.db")] == ["like"]
+
+
 def test_the_theme_changes_pixels_and_is_kept(start: Start, tmp_path: Path) -> None:
     from device_app.theme import DARK, LIGHT
 
@@ -164,7 +184,7 @@ def test_the_theme_changes_pixels_and_is_kept(start: Start, tmp_path: Path) -> N
     title = next(w for w in driver.app.root.walk() if getattr(w, "text", "") == "For you")
     assert contains(dark.colours(title), DARK.text)
     driver.close()
-    assert Preferences.read(preferences_path(tmp_path / "history.db")) == Preferences(dark=True)
+    assert Preferences.read(preferences_path(tmp_path / "history.db")) == Preferences(theme="dark")
     assert close_to(start().ready().pixels().at(4, 500), rgb(DARK.background))
 
 
@@ -194,15 +214,15 @@ def test_every_text_token_can_be_read() -> None:
 
 def test_narrow_has_a_bar_wide_a_rail_and_two_columns(start: Start) -> None:
     driver = start().ready()
-    assert driver.shown("NavItem")
-    assert not driver.shown("RailItem")
+    assert driver.shown("BarPlace")
+    assert not driver.shown("RailPlace")
     cards = driver.shown("Card")
     assert len({card.x for card in cards}) == 1
 
     driver = start(size=WIDE).ready()
     driver.until(lambda: len({card.x for card in driver.shown("Card")}) == 2)
-    assert driver.shown("RailItem")
-    assert not driver.shown("NavItem")
+    assert driver.shown("RailPlace")
+    assert not driver.shown("BarPlace")
 
 
 @pytest.mark.parametrize("size", [(420, 860), (360, 640), WIDE])
@@ -313,10 +333,19 @@ def test_likes_outlive_the_window(start: Start) -> None:
 def test_a_second_press_before_the_answer_counts_once(start: Start, tmp_path: Path) -> None:
     driver = start().ready()
     item = driver.rows()[0]
-    driver.app.mark(item["item_id"], item["title"], "like")
-    driver.app.mark(item["item_id"], item["title"], "like")
+    driver.app.changes.mark(item["item_id"], item["title"], "like")
+    driver.app.changes.mark(item["item_id"], item["title"], "like")
     driver.until(lambda: "From your 1 like" in driver.texts())
     assert stored(tmp_path / "history.db") == [(item["item_id"], "like")]
+
+
+def test_another_button_before_the_answer_counts_too(start: Start, tmp_path: Path) -> None:
+    driver = start().ready()
+    item = driver.rows()[0]
+    driver.app.changes.mark(item["item_id"], item["title"], "save")
+    driver.app.changes.mark(item["item_id"], item["title"], "like")
+    driver.until(lambda: "From your 1 like" in driver.texts())
+    assert [kind for _, kind in stored(tmp_path / "history.db")] == ["save", "like"]
 
 
 def test_ctrl_z_takes_back_when_the_message_is_gone(start: Start, tmp_path: Path) -> None:
@@ -338,7 +367,7 @@ def test_keys_reach_every_screen(start: Start) -> None:
         driver.window.dispatch("on_keyboard", ord(text), 0, text, ["ctrl"])
         driver.frames(2)
 
-    key("3")
+    key("4")
     assert driver.app.page == "history"
     key("f")
     assert driver.app.page == "search"

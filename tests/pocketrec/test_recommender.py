@@ -241,6 +241,20 @@ def test_an_unknown_item_is_a_usage_error(recommender):
         recommender.explain(SHORT, "x1")
 
 
+def test_vectors_are_those_of_the_table(recommender, tiny_bundle):
+    table = ItemTable.read(tiny_bundle / LAYOUT.items).unit_vectors()
+    found = recommender.vectors(["m03", "m40", "m03"])
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, table[[2, 39, 2]], rtol=1e-6)
+    assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=0.02)
+    assert recommender.vectors([]).shape == (0, recommender.dimensions)
+    own = Item("n1", "Canyon Ghost")
+    more = recommender.with_items([own])
+    np.testing.assert_allclose(more.vectors(["n1"]), more.encode([own.text]), rtol=1e-6)
+    with pytest.raises(UsageError, match="'n1'"):
+        recommender.vectors(["n1"])
+
+
 def test_encode_gives_unit_rows_that_do_not_depend_on_the_batch(recommender):
     texts = [item.text for item in tiny_items()] * 3  # more than one batch, of several lengths
     vectors = recommender.encode(texts)

@@ -1,0 +1,172 @@
+"""Settings: how the app looks, how the picks are made, what is the user's, what ranks, and the keys."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kivy.app import App
+from kivy.properties import BooleanProperty, ListProperty, StringProperty
+from kivy.uix.boxlayout import BoxLayout
+from kivy.uix.widget import Widget
+
+from device_app.places import free_export, installed_bundles
+from device_app.screens.files import FilesPage
+from device_app.screens.knowledge import KnowledgePage
+from device_app.screens.page import Page
+from device_app.widgets.basics import Chip
+from pocketrec.errors import PocketRecError
+
+if TYPE_CHECKING:
+    from device_app.installing import Installed
+    from device_app.session import Session
+    from device_app.settings import Settings
+    from device_app.views import Model
+
+THEME_NAMES = {"system": "System", "light": "Light", "dark": "Dark"}
+TEXT_SIZE_NAMES = {"small": "Small", "normal": "Normal", "large": "Large", "largest": "Largest"}
+SHORTCUTS = (
+    ("Ctrl+1 … Ctrl+5", "Change the screen"),
+    ("Ctrl+F", "Search"),
+    ("Ctrl+R", "Other picks"),
+    ("Ctrl+Z", "Undo"),
+    ("Ctrl+D", "Light or dark"),
+    ("Tab, Shift+Tab", "Next, previous thing"),
+    ("Arrows", "From card to card"),
+    ("Enter", "Open, press"),
+    ("Esc", "Back"),
+)
+
+
+class Choice(Chip):
+    """One value of a setting."""
+
+    name = StringProperty()
+
+
+class Fact(BoxLayout):
+    """What something is called, and its value."""
+
+    name = StringProperty()
+    value = StringProperty()
+
+
+class SettingsPage(Page):
+    """Attributes:
+    facts: (name, value) pairs on the model.
+    learns: whether the picks follow what the user says.
+    can_roll_back: whether there is a bundle from before the present one.
+    """
+
+    facts = ListProperty()
+    learns = BooleanProperty(True)
+    can_roll_back = BooleanProperty(False)
+
+    def on_kv_post(self, base_widget: Widget) -> None:
+        super().on_kv_post(base_widget)
+        for keys, meaning in SHORTCUTS:
+            self.ids.shortcuts.add_widget(Fact(name=meaning, value=keys))
+
+    def load(self) -> None:
+        question = self.next_question()
+        self.can_roll_back = installed_bundles().can_roll_back
+
+        def done(answer: "tuple[Model, Settings]") -> None:
+            if not self.is_overtaken(question):
+                model, settings = answer
+                self.facts = _facts(model)
+                self.learns = not settings.is_paused
+                self.ids.diversity.value = settings.diversity
+
+        App.get_running_app().ask(lambda session: (session.model(), session.settings()), done)
+
+    def on_facts(self, *_: object) -> None:
+        self.ids.model.clear_widgets()
+        for name, value in self.facts:
+            self.ids.model.add_widget(Fact(name=name, value=value))
+
+    def choice(self, name: str) -> Choice:
+        """The chip of a text size."""
+        return next(chip for chip in self.ids.text_sizes.children if chip.name == name)
+
+    def toggle_learning(self) -> None:
+        pauses = self.learns
+        self._set(lambda session: session.pause() if pauses else session.resume())
+
+    def set_diversity(self, share: float) -> None:
+        self._set(lambda session: session.set_diversity(share))
+
+    def show_knowledge(self) -> None:
+        App.get_running_app().open_page(KnowledgePage())
+
+    def export(self, ending: str) -> None:
+        """Write all that is kept into a new file: .json, or .csv for the events alone."""
+        app = App.get_running_app()
+
+        def work(session: "Session") -> Path:
+            path = free_export(ending)
+            write = session.export_json if ending == ".json" else session.export_csv
+            write(path)
+            return path
+
+        app.ask(work, lambda path: app.say(f"Saved to {path}"))
+
+    def wipe(self) -> None:
+        app = App.get_running_app()
+
+        def done(_: None) -> None:
+            app.changes.forget()
+            app.say("Everything you said is deleted")
+            self.load()
+
+        app.ask(lambda session: session.wipe(), done)
+
+    def choose_bundle(self) -> None:
+        App.get_running_app().open_page(FilesPage(choose=self._install))
+
+    def roll_back(self) -> None:
+        app = App.get_running_app()
+
+        def done(_: "Path | None") -> None:
+            app.reopen()
+            app.say("The model from before is back")
+
+        app.ask(lambda _: installed_bundles().roll_back(), done)
+
+    def _install(self, source: Path) -> None:
+        app = App.get_running_app()
+        app.say(f"Looking through {source.name}…")
+
+        def done(installed: "Installed") -> None:
+            app.reopen()
+            app.say(_installed(installed))
+
+        app.ask(lambda session: session.install(source, installed_bundles()), done)
+
+    def _set(self, work: "Callable[[Session], None]") -> None:
+        app = App.get_running_app()
+
+        def failed(error: PocketRecError) -> None:
+            app.report(error)
+            self.load()
+
+        app.ask(work, lambda _: self.load(), failed)
+
+
+def _installed(report: "Installed") -> str:
+    said = f"Installed {report.name}, {report.items:,} titles."
+    if not report.same_catalogue:
+        return f"{said} Your history is of another catalogue: it waits for a model of that one."
+    if report.unknown:
+        return f"{said} It does not know {report.unknown:,} of {report.judged:,} in your history."
+    return said
+
+
+def _facts(model: "Model") -> list[tuple[str, str]]:
+    return [
+        ("Name", model.name),
+        ("Built", model.created),
+        ("Size", f"{model.size / 1e6:.1f} MB"),
+        ("Precision", model.precision),
+        ("Titles", f"{model.items:,}"),
+        ("Last ranking", f"{model.milliseconds:.1f} ms"),
+    ]
