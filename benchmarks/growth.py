@@ -26,7 +26,7 @@ from benchmarks.child import peak_memory
 from pocketrec.data import Dataset, load
 from pocketrec.errors import PocketRecError, RunError
 from pocketrec.files import write_json
-from pocketrec.splits import Indices
+from pocketrec.splits import Indices, interaction_counts
 from teacher.evidence import Evidence
 from teacher.item_models import Chosen, fit
 from teacher.recipe import TeacherRecipe
@@ -127,7 +127,8 @@ def measure(data: Path, items: int, seed: int) -> dict[str, Any]:
     fitted = peak_memory()
     histories = sorted(grown.sequences, key=len)[:: -(-len(grown.sequences) // USERS)]
     _, scored, _ = _timed(lambda: model.scores(histories))
-    table, tabled, _ = _timed(lambda: model.table(recipe.neighbours * items))
+    counts = interaction_counts(grown.sequences, items)
+    table, tabled, _ = _timed(lambda: model.table(recipe.neighbours * items, counts))
     return {
         "items": items,
         "users": len(grown.sequences),
