@@ -109,7 +109,7 @@ def _measure(
     with torch.no_grad():
         vectors = space()
     found = vectors.numpy()
-    neighbours = artefact.table.largest(min(recipe.neighbours) * items, counts)
+    neighbours = artefact.table.pruned(min(recipe.neighbours) * items, counts)
     chosen, _ = choose_settings(
         found, encoder, neighbours, length, split.validation.sample(USERS, run.settings.seed)
     )

@@ -52,8 +52,8 @@ def best_peer(run: Run) -> str:
     return max(PEERS, key=lambda kind: chosen[kind]["validation"])
 
 
-def fit_peer(run: Run, kind: str) -> ItemItem:
-    """A peer with the settings that the run chose on validation, fitted on the training part."""
+def refit(run: Run, kind: str) -> ItemItem:
+    """An item-item model with the settings that the run chose on validation, fitted on the training part."""
     facts = run.facts("teacher/holdout")
     vectors = np.load(run.folder / "teacher/holdout/item_vectors.npy")
     evidence = Evidence.of(run.split.train, run.split.unordered, vectors)

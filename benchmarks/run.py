@@ -112,7 +112,7 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
     with progress.task("Fitting the peers", len(accuracy.PEERS)) as advance:
         peers = {}
         for kind in accuracy.PEERS:
-            peers[kind] = accuracy.fit_peer(run, kind)
+            peers[kind] = accuracy.refit(run, kind)
             advance(len(peers))
     ease = peers[accuracy.EASE]
     timed = latency.time_peers(bundle, ease, histories, calls)

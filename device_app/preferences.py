@@ -35,10 +35,7 @@ class Preferences:
             return cls()
         if not isinstance(stored, dict):
             return cls()
-        theme = stored.get("theme")
-        if theme is None and isinstance(stored.get("dark"), bool):  # as versions before 0.2 wrote
-            theme = "dark" if stored["dark"] else "light"
-        size = stored.get("text_size")
+        theme, size = stored.get("theme"), stored.get("text_size")
         return cls(
             theme=theme if theme in THEMES else cls.theme,
             text_size=size if isinstance(size, str) and size in TEXT_SIZES else cls.text_size,

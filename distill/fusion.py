@@ -199,7 +199,7 @@ def choose_table(
     sizes = sorted({min(width * items, limit) for width in recipe.neighbours})
     kept, settings, best = table, None, -1.0
     for size in sizes:
-        tried = table.largest(size, popularity)
+        tried = table.pruned(size, popularity)
         found, ndcg = choose_settings(vectors, encoder, tried, length, cases)
         if settings is None or ndcg > best * (1 + recipe.table_gain):
             kept, settings, best = tried, found, ndcg

@@ -47,6 +47,7 @@ class StudentRecipe(BaseModel):
     epochs: PositiveInt = 30
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 10
+    """As in the teacher: epochs without a better validation NDCG@10 before training starts over, once."""
     validation_users: PositiveInt = 2000
     neighbours: tuple[PositiveInt, ...] = (20, 50, 100, 200)
     """Entries an item in the neighbour table, on average; validation chooses among them."""

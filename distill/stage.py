@@ -192,7 +192,7 @@ def _refit(
         encoder,
         items.learned(),
         _vectors(items),
-        artefact.table.largest(len(before.table), popularity),
+        artefact.table.pruned(len(before.table), popularity),
         popularity,
         before.settings,
         folder / TOKENIZER,

@@ -58,8 +58,8 @@ class NeighbourTable:
             found = _missed_most(matrix, entries, _frequency(items, counts))
         return cls(items, found // items, found % items, matrix.ravel()[found])
 
-    def largest(self, entries: int, counts: Float32 | None = None) -> Self:
-        """The ``entries`` that scores would miss most, as in ``from_matrix``."""
+    def pruned(self, entries: int, counts: Float32 | None = None) -> Self:
+        """With the ``entries`` alone that scores would miss most, as in ``from_matrix``."""
         if entries >= len(self):
             return self
         missed = np.abs(self.weights) * _frequency(self.items, counts)[self.sources]

@@ -44,7 +44,8 @@ class SequenceRecipe(Strict):
     epochs: PositiveInt = 60
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 8
-    """Epochs without a better validation NDCG@10 before training stops."""
+    """Epochs without a better validation NDCG@10 before training starts over on a schedule of the length that the best
+    ones took, or stops where it has."""
     validation_users: PositiveInt = 2000
 
     @field_validator("heads")

@@ -85,7 +85,7 @@ class ItemItem:
         Args:
             counts: training interactions of each item, float32 [N].
         """
-        inner = _largest(self.weights, entries, counts[self.head])
+        inner = _pruned(self.weights, entries, counts[self.head])
         outer = (
             sparse.csr_matrix((len(self.head), self.items)) if self.tail is None else self.tail
         ).tocoo()
@@ -97,7 +97,7 @@ class ItemItem:
         )
 
 
-def _largest(
+def _pruned(
     weights: npt.NDArray[np.float32] | sparse.csr_matrix,
     entries: int,
     counts: npt.NDArray[np.float32],
@@ -107,7 +107,7 @@ def _largest(
     found = weights.tocoo()
     sources, targets = found.row.astype(np.int64), found.col.astype(np.int64)
     whole = NeighbourTable.from_entries(weights.shape[0], sources, targets, found.data)
-    return whole.largest(entries, counts)
+    return whole.pruned(entries, counts)
 
 
 def standardise(scores: Scores) -> Scores:

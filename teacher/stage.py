@@ -1,6 +1,6 @@
 """The teacher stage: item vectors, models on them, their fusion, and the artefact that the student learns from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,6 @@ from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
-from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Cases, Indices, Split, everything, interaction_counts
@@ -36,7 +35,7 @@ from teacher.item_models import (
 from teacher.learned_fusion import choose_fusion
 from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
 from teacher.recipe import TeacherRecipe
-from teacher.scorers import Popularity
+from teacher.scorers import ItemItem, Popularity
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import Verdict, guard
 
@@ -219,10 +218,7 @@ def _choose(
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
     np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
-    tables = [
-        models[kind].table(recipe.neighbours * items, counts) for kind in (TEXT_MODEL, "EASE")
-    ]
-    _save(folder, vectors, sequence, sequences, *tables)
+    _save(folder, vectors, sequence, sequences, models, recipe.neighbours, counts)
     ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
     return {
         "names": {
@@ -286,14 +282,17 @@ def _save(
     vectors: Vectors,
     sequence: SequenceScorer,
     sequences: list[Indices],
-    table: NeighbourTable,
-    peer_table: NeighbourTable,
+    models: Mapping[str, ItemItem],
+    neighbours: int,
+    counts: npt.NDArray[np.float32],
 ) -> None:
     cut = windows(sequences, sequence.length)
     states = []
     for start in range(0, len(cut), 256):
         batch = torch.from_numpy(cut[start : start + 256])
         states.append(sequence.states(batch[:, :-1])[batch != PAD].numpy().astype(np.float16))
+    entries = neighbours * len(vectors)
+    table, peer_table = (models[kind].table(entries, counts) for kind in (TEXT_MODEL, "EASE"))
     TeacherArtefact(
         vectors,
         sequence.items.numpy(),
@@ -358,12 +357,9 @@ def _refit(
         for start in starts
     ]
     sequences, _ = readable(split.train, split.unordered)
-    items = len(vectors)
-    counts = interaction_counts(split.train, items)
-    tables = [
-        models[kind].table(recipe.neighbours * items, counts) for kind in (TEXT_MODEL, "EASE")
-    ]
-    _save(folder, vectors, SequenceScorer(*(model for model, _ in fitted)), sequences, *tables)
+    sequence = SequenceScorer(*(model for model, _ in fitted))
+    counts = interaction_counts(split.train, len(vectors))
+    _save(folder, vectors, sequence, sequences, models, recipe.neighbours, counts)
     epochs = [trained.epochs for _, trained in fitted]
     return {
         "epochs": epochs,

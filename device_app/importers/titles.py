@@ -59,7 +59,7 @@ class Name:
     @classmethod
     def of(cls, title: str, year: int | None) -> "Name":
         """A year in brackets at the end of ``title`` counts where ``year`` is None."""
-        title = title.translate(_TYPOGRAPHY)
+        title = title.translate(_TYPOGRAPHY).strip()
         name, written = split_title(title)
         if not name or (None not in (year, written) and written != year):
             name = title  # what looks like a year is part of it

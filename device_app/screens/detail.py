@@ -62,19 +62,9 @@ class DetailPage(OverPage):
         super().__init__(**kwargs)
 
     def load(self) -> None:
-        question = self.next_question()
         if self._details is None:
             self.present(Widget())  # the answer takes a few milliseconds: a skeleton would flash
-
-        def done(details: "Details | None") -> None:
-            if not self.is_overtaken(question):
-                self._show(details)
-
-        App.get_running_app().ask(
-            lambda session: session.details(self.item_id),
-            done,
-            lambda error: self.present_error(error, self.load),
-        )
+        self.ask(lambda session: session.details(self.item_id), self._show)
 
     def _show(self, details: "Details | None") -> None:
         if details is None:

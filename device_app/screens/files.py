@@ -35,6 +35,7 @@ class FilesPage(OverPage, ListPage):
     folder = ObjectProperty(None)
 
     def __init__(self, choose: Callable[[Path], None]) -> None:
+        self._found: list[dict[str, object]] = []
         super().__init__(title="Choose a model")
         self._choose = choose
         downloads = Path.home() / "Downloads"
@@ -50,19 +51,16 @@ class FilesPage(OverPage, ListPage):
         self._choose(Path(row.path))
 
     def load(self) -> None:
-        question = self.next_question()
         folder = self.folder
+        self.ask(lambda _: _rows(folder), self._show, self._to_home)
 
-        def done(rows: list[dict[str, object]]) -> None:
-            if not self.is_overtaken(question):
-                self.list_view.data = [row | {"page": self} for row in rows]
-                self.present(self.list_view)
+    def fill(self, width: float) -> None:
+        self.list_view.data = [row | {"page": self} for row in self._found]
 
-        App.get_running_app().ask(
-            lambda _: _rows(folder),
-            done,
-            lambda error: self.present_error(error, self._to_home),
-        )
+    def _show(self, rows: list[dict[str, object]]) -> None:
+        self._found = rows
+        self.present(self.list_view)
+        self._fill()
 
     def _to_home(self) -> None:
         self.folder = Path.home()

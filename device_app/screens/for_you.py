@@ -4,11 +4,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kivy.app import App
-from kivy.clock import Clock
 from kivy.properties import BooleanProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
-from kivy.uix.widget import Widget
 
 from device_app.screens.page import ListPage
 from device_app.widgets.basics import Hoverable
@@ -35,13 +33,7 @@ class ForYouPage(ListPage):
     def __init__(self, **kwargs: object) -> None:
         self._picks: Picks | None = None
         self._reasons: dict[str, str] = {}
-        self._fill = Clock.create_trigger(self._fill_list, -1)
         super().__init__(**kwargs)
-
-    def on_kv_post(self, base_widget: Widget) -> None:
-        super().on_kv_post(base_widget)
-        self.list_view.bind(width=self._fill)
-        self.list_view.layout_manager.bind(cols=self._fill)
 
     def load(self) -> None:
         if self._picks is None:
@@ -53,14 +45,11 @@ class ForYouPage(ListPage):
         self._ask(lambda session: session.other_picks(), from_top=True)
 
     def _ask(self, work: "Callable[[Session], Picks]", from_top: bool = False) -> None:
-        question = self.next_question()
+        def show(picks: "Picks") -> None:
+            self._show(picks, from_top)
+            self._explain(self._asked)
 
-        def done(picks: "Picks") -> None:
-            if not self.is_overtaken(question):
-                self._show(picks, from_top)
-                self._explain(question)
-
-        App.get_running_app().ask(work, done, lambda error: self.present_error(error, self.load))
+        self.ask(work, show)
 
     def _show(self, picks: "Picks", from_top: bool) -> None:
         if self._picks is None or picks.history != self._picks.history:
@@ -106,9 +95,8 @@ class ForYouPage(ListPage):
         if ids:
             App.get_running_app().ask(work, done)
 
-    def _fill_list(self, *_: object) -> None:
-        width = self.cell_width
-        if self._picks is None or not width:
+    def fill(self, width: float) -> None:
+        if self._picks is None:
             return
         reason_line = not self._picks.is_default
         columns = self.list_view.layout_manager.cols

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from kivy.app import App
-from kivy.clock import Clock
 from kivy.properties import OptionProperty, StringProperty
 from kivy.uix.widget import Widget
 
@@ -41,7 +39,6 @@ class HistoryPage(ListPage):
 
     def __init__(self, **kwargs: object) -> None:
         self._entries: tuple[Entry, ...] = ()
-        self._fill = Clock.create_trigger(self._fill_list, -1)
         super().__init__(**kwargs)
 
     def on_kv_post(self, base_widget: Widget) -> None:
@@ -50,7 +47,6 @@ class HistoryPage(ListPage):
             chip = FilterChip(kind=kind, text=name, active=kind == self.kind)
             chip.bind(on_release=lambda chip: setattr(self, "kind", chip.kind))
             self.ids.filters.add_widget(chip)
-        self.list_view.bind(width=self._fill)
 
     def on_kind(self, *_: object) -> None:
         for chip in self.ids.filters.children:
@@ -63,18 +59,8 @@ class HistoryPage(ListPage):
         self.kind = old.kind
 
     def load(self) -> None:
-        question = self.next_question()
         kind = None if self.kind == "all" else self.kind
-
-        def done(entries: "tuple[Entry, ...]") -> None:
-            if not self.is_overtaken(question):
-                self._show(entries)
-
-        App.get_running_app().ask(
-            lambda session: session.history(kind),
-            done,
-            lambda error: self.present_error(error, self.load),
-        )
+        self.ask(lambda session: session.history(kind), self._show)
 
     def _show(self, entries: "tuple[Entry, ...]") -> None:
         if not entries:
@@ -84,9 +70,7 @@ class HistoryPage(ListPage):
         self.present(self.list_view)
         self._fill()
 
-    def _fill_list(self, *_: object) -> None:
-        width = self.cell_width
-        if width:
-            self.list_view.data = [
-                EventRow.data(entry, FILTERS[entry.kind], width) for entry in self._entries
-            ]
+    def fill(self, width: float) -> None:
+        self.list_view.data = [
+            EventRow.data(entry, FILTERS[entry.kind], width) for entry in self._entries
+        ]

@@ -2,8 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from kivy.app import App
-
 from device_app.screens.page import OverPage
 from device_app.widgets.basics import Text
 from device_app.widgets.lines import ItemLine
@@ -17,16 +15,9 @@ class KnowledgePage(OverPage):
         super().__init__(title="What this app knows", **kwargs)
 
     def load(self) -> None:
-        question = self.next_question()
-
-        def done(answer: "tuple[tuple[str, ...], tuple[Card, ...]]") -> None:
-            if not self.is_overtaken(question):
-                self._show(*answer)
-
-        App.get_running_app().ask(
+        self.ask(
             lambda session: (session.knowledge(), session.own_items()),
-            done,
-            lambda error: self.present_error(error, self.load),
+            lambda answer: self._show(*answer),
         )
 
     def _show(self, sentences: "tuple[str, ...]", own: "tuple[Card, ...]") -> None:

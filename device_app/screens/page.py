@@ -1,7 +1,10 @@
 """What the screens have in common: a head, and a body that shows one thing at a time."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
+from kivy.app import App
+from kivy.clock import Clock
 from kivy.metrics import dp
 from kivy.properties import StringProperty
 from kivy.uix.boxlayout import BoxLayout
@@ -13,6 +16,11 @@ from kivy.uix.widget import Widget
 from device_app.widgets.basics import Surface
 from device_app.widgets.notice import Notice, Skeleton
 from pocketrec.errors import PocketRecError
+
+if TYPE_CHECKING:
+    from device_app.session import Session
+
+T = TypeVar("T")
 
 
 class PageHead(BoxLayout):
@@ -79,6 +87,27 @@ class Page(BoxLayout):
             )
         )
 
+    def ask(
+        self,
+        work: "Callable[[Session], T]",
+        show: Callable[[T], None],
+        retry: Callable[[], None] | None = None,
+    ) -> None:
+        """Ask the session for what the page shows, then `show` it, or why there is nothing to show.
+
+        Args:
+            retry: what "Try again" does; None loads the page.
+        """
+        question = self.next_question()
+
+        def done(answer: T) -> None:
+            if not self.is_overtaken(question):
+                show(answer)
+
+        App.get_running_app().ask(
+            work, done, lambda error: self.present_error(error, retry or self.load)
+        )
+
     def next_question(self) -> int:
         self._asked += 1
         return self._asked
@@ -111,13 +140,27 @@ class BackHead(BoxLayout):
 
 
 class ListPage(Page):
-    """A page whose view is a list."""
+    """A page whose view is a list, which is filled anew whenever its cells change their width."""
 
     list_view: RecycleView
+
+    def __init__(self, **kwargs: object) -> None:
+        self._fill = Clock.create_trigger(self._fill_list, -1)
+        super().__init__(**kwargs)
 
     def on_kv_post(self, base_widget: Widget) -> None:
         super().on_kv_post(base_widget)
         self.list_view = self.view
+        self.list_view.bind(width=self._fill)
+        self.list_view.layout_manager.bind(cols=self._fill)
+
+    def fill(self, width: float) -> None:
+        """Hand the list its data, for cells of `width` pixels."""
+        raise NotImplementedError
+
+    def _fill_list(self, *_: object) -> None:
+        if width := self.cell_width:
+            self.fill(width)
 
     @property
     def cell_width(self) -> float:

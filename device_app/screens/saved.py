@@ -2,10 +2,6 @@
 
 from typing import TYPE_CHECKING
 
-from kivy.app import App
-from kivy.clock import Clock
-from kivy.uix.widget import Widget
-
 from device_app.screens.page import ListPage
 from device_app.widgets.rows import ResultRow
 
@@ -16,26 +12,10 @@ if TYPE_CHECKING:
 class SavedPage(ListPage):
     def __init__(self, **kwargs: object) -> None:
         self._cards: tuple[Card, ...] = ()
-        self._fill = Clock.create_trigger(self._fill_list, -1)
         super().__init__(**kwargs)
 
-    def on_kv_post(self, base_widget: Widget) -> None:
-        super().on_kv_post(base_widget)
-        self.list_view.bind(width=self._fill)
-        self.list_view.layout_manager.bind(cols=self._fill)
-
     def load(self) -> None:
-        question = self.next_question()
-
-        def done(cards: "tuple[Card, ...]") -> None:
-            if not self.is_overtaken(question):
-                self._show(cards)
-
-        App.get_running_app().ask(
-            lambda session: session.saved(),
-            done,
-            lambda error: self.present_error(error, self.load),
-        )
+        self.ask(lambda session: session.saved(), self._show)
 
     def _show(self, cards: "tuple[Card, ...]") -> None:
         self._cards = cards
@@ -53,7 +33,5 @@ class SavedPage(ListPage):
         self.present(self.list_view)
         self._fill()
 
-    def _fill_list(self, *_: object) -> None:
-        width = self.cell_width
-        if width:
-            self.list_view.data = [ResultRow.data(card, width) for card in self._cards]
+    def fill(self, width: float) -> None:
+        self.list_view.data = [ResultRow.data(card, width) for card in self._cards]

@@ -33,15 +33,12 @@ class SearchPage(ListPage):
     def __init__(self, **kwargs: object) -> None:
         self._cards: tuple[Card, ...] = ()
         self._later = Clock.create_trigger(lambda _: self.load(), DEBOUNCE_SECONDS)
-        self._fill = Clock.create_trigger(self._fill_list, -1)
         super().__init__(**kwargs)
 
     def on_kv_post(self, base_widget: Widget) -> None:
         super().on_kv_post(base_widget)
         self._query = self.ids.query.__self__
         self._query.bind(text=lambda *_: self._later())
-        self.list_view.bind(width=self._fill)
-        self.list_view.layout_manager.bind(cols=self._fill)
 
     def focus(self) -> None:
         self._query.focus = True
@@ -59,21 +56,12 @@ class SearchPage(ListPage):
         self._query.text = old.ids.query.text
 
     def load(self) -> None:
-        question = self.next_question()
         query = self._query.text.strip()
         if not query:
+            self.next_question()  # what is still being looked for is not shown any more
             self._show_hint()
             return
-
-        def done(cards: "tuple[Card, ...]") -> None:
-            if not self.is_overtaken(question):
-                self._show(query, cards)
-
-        App.get_running_app().ask(
-            lambda session: session.search(query),
-            done,
-            lambda error: self.present_error(error, self.load),
-        )
+        self.ask(lambda session: session.search(query), lambda cards: self._show(query, cards))
 
     def _show_hint(self) -> None:
         self._cards = ()
@@ -101,8 +89,5 @@ class SearchPage(ListPage):
         self.present(self.list_view)
         self._fill()
 
-    def _fill_list(self, *_: object) -> None:
-        width = self.cell_width
-        if not width:
-            return
+    def fill(self, width: float) -> None:
         self.list_view.data = [ResultRow.data(card, width) for card in self._cards]

@@ -3,12 +3,10 @@
 from typing import TYPE_CHECKING
 
 from kivy.app import App
-from kivy.clock import Clock
 from kivy.metrics import sp
 from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
-from kivy.uix.widget import Widget
 
 from device_app.screens.page import ListPage, OverPage
 from device_app.widgets.basics import Hoverable
@@ -41,27 +39,11 @@ class WallPage(OverPage, ListPage):
     def __init__(self, **kwargs: object) -> None:
         self._number = 0
         self._cards: tuple[Card, ...] = ()
-        self._fill = Clock.create_trigger(self._fill_list, -1)
         super().__init__(title="Titles to start from", **kwargs)
 
-    def on_kv_post(self, base_widget: Widget) -> None:
-        super().on_kv_post(base_widget)
-        self.list_view.bind(width=self._fill)
-        self.list_view.layout_manager.bind(cols=self._fill)
-
     def load(self) -> None:
-        question = self.next_question()
         number = self._number
-
-        def done(cards: "tuple[Card, ...]") -> None:
-            if not self.is_overtaken(question):
-                self._show(cards)
-
-        App.get_running_app().ask(
-            lambda session: session.taste_wall(number) or session.taste_wall(),
-            done,
-            lambda error: self.present_error(error, self.load),
-        )
+        self.ask(lambda session: session.taste_wall(number) or session.taste_wall(), self._show)
 
     def others(self) -> None:
         """The next titles; after the last, the first again."""
@@ -83,17 +65,15 @@ class WallPage(OverPage, ListPage):
         self.present(self.list_view)
         self._fill()
 
-    def _fill_list(self, *_: object) -> None:
-        width = self.cell_width
-        if width:
-            self.list_view.data = [
-                {
-                    "item_id": card.item_id,
-                    "shown_title": fitted(card.title, TITLE_SIZE, width),
-                    "initials": card.initials,
-                    "liked": card.opinion == "like",
-                    "page": self,
-                    "height": width * 1.15 + sp(42),
-                }
-                for card in self._cards
-            ]
+    def fill(self, width: float) -> None:
+        self.list_view.data = [
+            {
+                "item_id": card.item_id,
+                "shown_title": fitted(card.title, TITLE_SIZE, width),
+                "initials": card.initials,
+                "liked": card.opinion == "like",
+                "page": self,
+                "height": width * 1.15 + sp(42),
+            }
+            for card in self._cards
+        ]

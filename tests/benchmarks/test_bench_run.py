@@ -106,7 +106,7 @@ def test_the_report(run, data, tmp_path, capsys, monkeypatch):
 def test_peers_are_those_of_the_ledger(run):
     ledger = Ledger.load(run.folder)
     assert accuracy.best_peer(run) == "EASE"
-    peers = {kind: accuracy.fit_peer(run, kind) for kind in accuracy.PEERS}
+    peers = {kind: accuracy.refit(run, kind) for kind in accuracy.PEERS}
     ranks = accuracy.all_ranks(run, ledger, peers)
     assert tuple(ranks) == accuracy.SYSTEMS
     assert ranks["EASE"] is ledger.ranks["best_peer"]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from device_app.events import KINDS, OPINIONS, Event, NewEvent
@@ -237,6 +237,7 @@ SPELLINGS = (str.upper, str.lower, str.title, without_accents, lambda text: f"  
     st.sampled_from(SPELLINGS),
     st.one_of(st.none(), st.integers(1950, 2030)),
 )
+@example(FILMS[3], SPELLINGS[-1], 1998)  # a year in brackets that is not the row's
 def test_case_accents_and_spaces_change_nothing(
     films: Catalogue, film: Item, spell: Callable[[str], str], year: int | None
 ) -> None:

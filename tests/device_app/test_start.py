@@ -95,15 +95,8 @@ def test_preferences_are_kept(tmp_path: Path) -> None:
     assert Preferences.read(path) == Preferences(theme="dark", text_size="large")
 
 
-@pytest.mark.parametrize(("dark", "theme"), [(b"true", "dark"), (b"false", "light")])
-def test_the_theme_of_an_older_version_is_kept(tmp_path: Path, dark: bytes, theme: str) -> None:
-    path = tmp_path / "preferences.json"
-    path.write_bytes(b'{"dark": ' + dark + b"}")
-    assert Preferences.read(path) == Preferences(theme=theme)
-
-
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"dark": "yes"}', b'{"theme": 1, "text_size": []}', b"\xff\xfe"]
+    "content", [b"", b"{", b"[]", b'{"theme": 1, "text_size": []}', b"\xff\xfe"]
 )
 def test_damaged_preferences_are_the_defaults(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "preferences.json"

@@ -85,7 +85,7 @@ def test_a_table_that_knows_gets_the_weight_and_an_empty_one_gets_none(student: 
     assert ndcg == 1.0
     assert found.neighbour_weight > 0
     assert found.decay < 1.0  # the newest item is the one that counts
-    found, _ = choose_settings(student.vectors, student.sequence, knowing.largest(0), 9, cases)
+    found, _ = choose_settings(student.vectors, student.sequence, knowing.pruned(0), 9, cases)
     assert found.sequence_weight > 0
 
 

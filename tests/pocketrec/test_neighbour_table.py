@@ -79,7 +79,7 @@ def test_what_is_chosen_often_is_missed_more_by_hand():
     assert table.sources.tolist() == [1, 2, 2]
     assert table.targets.tolist() == [0, 0, 1]
     assert table.weights.tolist() == [-3, 1, -1]
-    assert NeighbourTable.from_matrix(matrix, 9).largest(3, counts).weights.tolist() == [-3, 1, -1]
+    assert NeighbourTable.from_matrix(matrix, 9).pruned(3, counts).weights.tolist() == [-3, 1, -1]
 
 
 @given(
@@ -94,7 +94,7 @@ def test_a_table_holds_what_scores_would_miss_most(both, entries):
         NeighbourTable.from_matrix(matrix, entries, counts), matrix, counts, entries
     )
     whole = NeighbourTable.from_matrix(matrix, matrix.size)
-    check_is_missed_most(whole.largest(entries, counts), matrix, counts, entries)
+    check_is_missed_most(whole.pruned(entries, counts), matrix, counts, entries)
 
 
 def test_the_threshold_of_a_large_matrix_comes_from_a_sample(monkeypatch):
@@ -136,22 +136,22 @@ def test_entries_are_sorted_by_source_then_target():
 # --- what a table says ----------------------------------------------------------------------------
 
 
-def test_the_largest_of_a_table_by_hand():
+def test_a_pruned_table_by_hand():
     matrix = np.array([[0, 5, -1], [-7, 0, 2], [0.5, -3, 0]], dtype=np.float32)
     table = NeighbourTable.from_matrix(matrix, 9)
     assert len(table) == 6
-    two = table.largest(2)
+    two = table.pruned(2)
     assert (two.items, two.sources.tolist(), two.targets.tolist()) == (3, [0, 1], [1, 0])
     assert two.weights.tolist() == [5, -7]
-    assert len(table.largest(0)) == 0
-    assert table.largest(6).weights.tolist() == table.largest(99).weights.tolist() == [
+    assert len(table.pruned(0)) == 0
+    assert table.pruned(6).weights.tolist() == table.pruned(99).weights.tolist() == [
         5, -1, -7, 2, 0.5, -3
     ]  # fmt: skip
 
 
 @given(matrices, st.integers(0, 70))
-def test_the_largest_of_a_table_are_those_of_its_matrix(matrix, entries):
-    table = NeighbourTable.from_matrix(matrix, matrix.size).largest(entries)
+def test_a_pruned_table_is_that_of_its_matrix(matrix, entries):
+    table = NeighbourTable.from_matrix(matrix, matrix.size).pruned(entries)
     check_is_the_largest(table, matrix, entries)
 
 
