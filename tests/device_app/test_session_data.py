@@ -189,7 +189,6 @@ EVENTS = st.lists(
 
 @settings(
     max_examples=20,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

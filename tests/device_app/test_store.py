@@ -568,15 +568,12 @@ class Histories(RuleBasedStateMachine):
         self._folder.cleanup()
 
 
-Histories.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=15, deadline=None, database=None
-)
+Histories.TestCase.settings = settings(max_examples=25, stateful_step_count=15, database=None)
 TestHistories = Histories.TestCase
 
 
 @settings(
     max_examples=50,
-    deadline=None,
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

@@ -116,7 +116,7 @@ def test_an_edition_that_ships_one_of_them(tmp_path):
     assert kept.items() == [MINE, OTHER]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.builds(

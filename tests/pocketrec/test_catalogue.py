@@ -157,7 +157,6 @@ QUERIES = st.text() | st.lists(
 ).map(" ".join)
 
 
-@settings(deadline=None)
 @given(query=QUERIES, limit=st.integers(-2, 30))
 def test_no_query_raises(catalogue: Catalogue, query: str, limit: int) -> None:
     found = catalogue.search(query, limit)
@@ -165,13 +164,11 @@ def test_no_query_raises(catalogue: Catalogue, query: str, limit: int) -> None:
     assert len(set(ids(found))) == len(found)
 
 
-@settings(deadline=None)
 @given(item=st.sampled_from(ITEMS), length=st.integers(1, 30))
 def test_every_beginning_of_a_title_finds_it(catalogue: Catalogue, item: Item, length: int) -> None:
     assert item in catalogue.search(item.title[:length])
 
 
-@settings(deadline=None)
 @given(query=st.text(st.characters(categories=["L", "N", "M"]), min_size=1, max_size=3))
 def test_letters_of_any_edition_of_unicode(catalogue: Catalogue, query: str) -> None:
     # FTS5 takes some of them for separators, and would refuse the word as a phrase.
@@ -187,7 +184,7 @@ def test_a_very_long_query(catalogue: Catalogue) -> None:
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     items=st.lists(
         st.builds(
@@ -296,7 +293,7 @@ def test_files_that_are_no_catalogue(path: Path, tmp_path: Path) -> None:
         Catalogue.open(tmp_path)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     places=st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), min_size=1, max_size=40)
 )

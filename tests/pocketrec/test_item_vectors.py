@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from tiny_bundle import write_sequence_encoder
@@ -31,7 +31,6 @@ def int8_of(vectors, scorer):
 
 
 @pytest.mark.parametrize("count", [1, 2])
-@settings(deadline=None)
 @given(arrays.arrays(np.float32, 5, elements=st.floats(-200, 200, width=32)))
 def test_digits_stand_for_the_user_vector(count, user):
     cut, weights, zero = _digits(user, count)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -185,7 +185,6 @@ def test_places_and_levels_by_hand():
     assert stored.weight_scales == pytest.approx([0.02, 0.01, 0])
 
 
-@settings(deadline=None)
 @given(matrices)
 def test_a_table_comes_back_from_its_files(tmp_path_factory, matrix):
     folder = tmp_path_factory.mktemp("table") / "items"
@@ -242,7 +241,6 @@ def test_the_entries_of_history_items_by_hand(form):
     assert index.around(1, 3) == pytest.approx([1.27, 0, 0.64], abs=1e-6)
 
 
-@settings(deadline=None)
 @given(matrices, st.data())
 def test_the_entries_are_the_rows_of_the_matrix(matrix, data):
     items = len(matrix)

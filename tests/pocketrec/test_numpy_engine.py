@@ -265,7 +265,7 @@ FLIPS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     precision=st.sampled_from(["fp32", "int8"]),
     graph=st.sampled_from([TEXT, SEQUENCE]),

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
@@ -228,7 +228,6 @@ def test_integer_products_by_hand() -> None:
     assert run("MatMulInteger", a, b, None, u8([1, 4])).tolist() == [[13, 13], [10, 10]]
 
 
-@settings(deadline=None)
 @given(depth=st.sampled_from([0, 1, 7, 258, 259, 3000]), seed=st.integers(0, 99))
 def test_integer_products_are_exact(depth: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from onnx import TensorProto, helper, numpy_helper
@@ -74,7 +74,6 @@ ARRAYS = st.sampled_from(TYPES).flatmap(
 )
 
 
-@settings(deadline=None)
 @given(array=ARRAYS, raw=st.booleans())
 def test_tensors_of_every_type(
     tmp_path_factory: pytest.TempPathFactory, array: np.ndarray, raw: bool

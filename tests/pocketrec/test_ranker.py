@@ -285,7 +285,7 @@ def test_top_k_is_the_head_of_a_full_sort(values, k, data):
     assert top_k(scores, k, indices(*excluded)).tolist() == expected
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(1, 40), st.integers(0, 2**32 - 1), st.integers(1, 30))
 def test_top_k_of_a_large_catalogue_is_that_of_a_sort(k, seed, levels):
     generator = np.random.default_rng(seed)

@@ -392,7 +392,7 @@ def filled(
     return listed
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ruled_catalogues(), st.integers(1, 30))
 def test_lists_keep_every_rule(case, k):
     scores, boosts, excluded, quotas, history = case
@@ -414,7 +414,7 @@ def test_lists_keep_every_rule(case, k):
     assert all(ruled[i] == scores[i] for i in free)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(ruled_catalogues())
 def test_a_ranking_begins_with_the_list(case):
     scores, boosts, excluded, quotas, history = case
@@ -431,7 +431,6 @@ def test_a_ranking_begins_with_the_list(case):
     ]
 
 
-@settings(deadline=None)
 @given(ruled_catalogues(), st.integers(1, 30))
 def test_no_rules_change_nothing(case, k):
     scores, *_, history = case

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import tokenizers
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
@@ -198,7 +198,6 @@ TEXTS = st.text(
 )
 
 
-@settings(deadline=None)
 @given(text=TEXTS)
 @example("\u302e\u0903\U0001d165")
 @example("a\u0345\u0301\u0334\U0001d165\u302e")
@@ -208,7 +207,6 @@ def test_same_ids_as_the_library_on_any_text(characters: Pair, text: str) -> Non
     assert ours.encode(text, sys.maxsize) == library.encode(text).ids
 
 
-@settings(deadline=None)
 @given(
     parts=st.lists(TEXTS, min_size=1, max_size=4),
     lengths=st.lists(st.integers(0, 1500), min_size=4, max_size=4),

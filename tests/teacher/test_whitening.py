@@ -119,7 +119,7 @@ def test_bad_vectors(vectors: np.ndarray) -> None:
         fit_whitening(np.zeros((0, 4)))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 20),
     width=st.integers(1, 10),
