@@ -35,6 +35,11 @@ class Changes:
         """An entry of the history is to be removed."""
         self._change(item_id, title, kind, lambda session: session.withdraw(item_id, kind))
 
+    def say(self, change: Change, text: str) -> None:
+        """Tell of a change that was made, which `undo` takes back from now on."""
+        self._last = change
+        self._app.say(text, "Undo", self.undo)
+
     def undo(self) -> None:
         """Take back the last change, even when its short message is gone; once."""
         change, self._last = self._last, None
@@ -57,8 +62,7 @@ class Changes:
         def done(change: Change) -> None:
             self._waiting.discard(pressed)
             said = SAID[change.added[0].kind] if change.added else "Removed"
-            self._last = change
-            self._app.say(f"{said} {title}", "Undo", self.undo)
+            self.say(change, f"{said} {title}")
             self._app.reload()
 
         def failed(error: PocketRecError) -> None:

@@ -11,6 +11,7 @@ from device_app.screens import (
     files,
     for_you,
     history,
+    importing,
     knowledge,
     page,
     saved,
@@ -34,7 +35,10 @@ from device_app.widgets import (
 
 # Importing a module makes its classes known to kv; its rules lie beside it.
 WIDGETS = (basics, controls, field, tile, card, rows, lines, navigation, notice, snackbar, focus)
-SCREENS = (page, for_you, search, saved, history, settings, detail, knowledge, files, adding, wall)
+SCREENS = (
+    *(page, for_you, search, saved, history, settings, detail, knowledge, files, adding, wall),
+    importing,
+)
 FILES = [str(Path(part.__file__).with_suffix(".kv")) for part in (*WIDGETS, *SCREENS)]
 FILES.append(str(Path(__file__).with_name("shell.kv")))
 

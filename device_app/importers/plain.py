@@ -22,6 +22,20 @@ class Columns(TypedDict, total=False):
     date: str | None
 
 
+class UnknownColumnsError(HistoryFileError):
+    """Neither titles nor ids are in a column whose name says so: somebody must choose.
+
+    Attributes:
+        header: the names of all columns.
+        guess: what their names do say.
+    """
+
+    def __init__(self, message: str, header: Sequence[str], guess: Columns) -> None:
+        super().__init__(message)
+        self.header = header
+        self.guess = guess
+
+
 SCALES: Final = (1.0, 5.0, 10.0, 100.0)
 """The highest ratings of usual scales; a file's is the lowest that none of its ratings is above."""
 
@@ -54,10 +68,11 @@ def read(table: Table, columns: Columns, best: float | None = None) -> History:
     Rows without a rating are things watched or read. A rating of 0 is none, but on a scale up to 1.
 
     Raises:
-        HistoryFileError: a column is not there, or neither title nor id has one.
+        UnknownColumnsError: neither title nor id has a column.
+        HistoryFileError: a column is not there.
     """
     chosen = {field: column for field, column in columns.items() if isinstance(column, str)}
-    _check(table, chosen)
+    _check(table, chosen, columns)
     fields = ("date", "title", "year", "rating", "item_id")
     records = [*table.records(*(chosen.get(field, "") for field in fields))]
     scale = best or _scale([cells[3] for _, cells in records])
@@ -83,12 +98,13 @@ def read(table: Table, columns: Columns, best: float | None = None) -> History:
     return History("CSV", rows, best=rated, unreadable=table.unreadable)
 
 
-def _check(table: Table, chosen: dict[str, str]) -> None:
+def _check(table: Table, chosen: dict[str, str], columns: Columns) -> None:
     found = f"found {shortened(list(table.header))}; choose which of them holds it"
     if missing := [column for column in chosen.values() if not table.has(column)]:
         raise HistoryFileError(f"{table.name}: expected column {shortened(missing[0])}, {found}")
     if not {"title", "item_id"} & chosen.keys():
-        raise HistoryFileError(f"{table.name}: expected a column of titles, {found}")
+        message = f"{table.name}: expected a column of titles, {found}"
+        raise UnknownColumnsError(message, table.header, columns)
 
 
 def _scale(ratings: list[str]) -> float:

@@ -91,12 +91,12 @@ class Page(BoxLayout):
         self,
         work: "Callable[[Session], T]",
         show: Callable[[T], None],
-        retry: Callable[[], None] | None = None,
+        fail: Callable[[PocketRecError], None] | None = None,
     ) -> None:
-        """Ask the session for what the page shows, then `show` it, or why there is nothing to show.
+        """Ask the session for what the page shows, then `show` it.
 
         Args:
-            retry: what "Try again" does; None loads the page.
+            fail: takes what went wrong; None shows it, to be tried again.
         """
         question = self.next_question()
 
@@ -104,9 +104,15 @@ class Page(BoxLayout):
             if not self.is_overtaken(question):
                 show(answer)
 
-        App.get_running_app().ask(
-            work, done, lambda error: self.present_error(error, retry or self.load)
-        )
+        def failed(error: PocketRecError) -> None:
+            if self.is_overtaken(question):
+                return
+            if fail is not None:
+                fail(error)
+            else:
+                self.present_error(error, self.load)
+
+        App.get_running_app().ask(work, done, failed)
 
     def next_question(self) -> int:
         self._asked += 1

@@ -1,5 +1,6 @@
 """Settings: how the app looks, how the picks are made, what is the user's, what ranks, and the keys."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from device_app.settings import Settings
     from device_app.views import Model
 
+MANIFEST = "manifest.json"
 THEME_NAMES = {"system": "System", "light": "Light", "dark": "Dark"}
 TEXT_SIZE_NAMES = {"small": "Small", "normal": "Normal", "large": "Large", "largest": "Largest"}
 SHORTCUTS = (
@@ -121,7 +123,7 @@ class SettingsPage(Page):
         app.ask(lambda session: session.wipe(), done)
 
     def choose_bundle(self) -> None:
-        App.get_running_app().open_page(FilesPage(choose=self._install))
+        App.get_running_app().open_page(FilesPage("Choose a model", _is_bundle, self._install))
 
     def roll_back(self) -> None:
         app = App.get_running_app()
@@ -150,6 +152,11 @@ class SettingsPage(Page):
             self.load()
 
         app.ask(work, lambda _: self.load(), failed)
+
+
+def _is_bundle(path: Path) -> bool:
+    # Not Path.is_file, which raises in a folder that may not be entered.
+    return path.suffix == ".zip" or os.access(path / MANIFEST, os.R_OK)
 
 
 def _installed(report: "Installed") -> str:

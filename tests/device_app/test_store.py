@@ -165,12 +165,11 @@ def test_an_import_is_written_whole_or_not_at_all(path: Path) -> None:
     assert store.events() == before
 
 
-def test_a_large_import_is_quick(path: Path) -> None:
+def test_a_large_import_is_taken_back(path: Path) -> None:
     store = Store.open(path, "films")
-    began = time.monotonic()
     change = store.add([NewEvent(f"i{n}", "like", n) for n in range(20_000)])
+    assert len(store.events()) == 20_000
     store.undo(change)
-    assert time.monotonic() - began < 5
     assert store.events() == ()
 
 
