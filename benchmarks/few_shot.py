@@ -20,7 +20,7 @@ from teacher.base import open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import sharpened
 from teacher.evidence import Evidence
-from teacher.fusion import Fused, choose_weight, validation_ndcg, with_popularity
+from teacher.fusion import Fused, choose_weight, fusion_cases, validation_ndcg, with_popularity
 from teacher.item_models import Chosen, Tuner, fit, settle, without_text
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
@@ -164,7 +164,8 @@ class FewShot:
 
     @cached_property
     def tuning(self) -> Cases:
-        return self.split.validation.sample(self.target.recipe.fusion_users, self.seed)
+        users, items = self.target.recipe.fusion_users, len(self.target.run.dataset.texts)
+        return fusion_cases(self.split.validation, users, items, self.seed)
 
     def measure(self) -> dict[str, Any]:
         """Fit and choose every system, then rank the test items of all users once."""

@@ -17,6 +17,7 @@ from distill.text import tfidf_vectors, tokenize, train_text_encoder, train_toke
 from distill.train import Teacher, Trained, train_sequence_encoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
+from pocketrec.errors import RunError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.ranker import Ranker
@@ -134,6 +135,9 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     """The same student with nothing of the teacher: its own text statistics, cross-entropy, EASE without text."""
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
+    if artefact.peer_table is None:
+        held = run.folder / "teacher/holdout"
+        raise RunError(f"{held}: expected the table of EASE, found none; remove {held}")
     tokenizer = Tokenizer.load(run.folder / "student/holdout" / TOKENIZER)
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
     features = tfidf_vectors(tokens, len(tokenizer), artefact.item_vectors.shape[1], seed)

@@ -22,7 +22,7 @@ class TeacherArtefact:
             the items before it; ``states @ projected.T`` are the teacher's logits for that place.
         sources, targets, weights: the teacher's item-item model as a ``NeighbourTable``.
         peer_sources, peer_targets, peer_weights: the same of EASE without text, for the student that learns from no
-            teacher.
+            teacher and is never shipped; None in the final teacher.
     """
 
     item_vectors: npt.NDArray[np.float32]
@@ -32,23 +32,25 @@ class TeacherArtefact:
     sources: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
     weights: npt.NDArray[np.float32]
-    peer_sources: npt.NDArray[np.int64]
-    peer_targets: npt.NDArray[np.int64]
-    peer_weights: npt.NDArray[np.float32]
+    peer_sources: npt.NDArray[np.int64] | None = None
+    peer_targets: npt.NDArray[np.int64] | None = None
+    peer_weights: npt.NDArray[np.float32] | None = None
 
     @property
     def table(self) -> NeighbourTable:
         return NeighbourTable(len(self.item_vectors), self.sources, self.targets, self.weights)
 
     @property
-    def peer_table(self) -> NeighbourTable:
-        return NeighbourTable(
-            len(self.item_vectors), self.peer_sources, self.peer_targets, self.peer_weights
-        )
+    def peer_table(self) -> NeighbourTable | None:
+        sources, targets, weights = self.peer_sources, self.peer_targets, self.peer_weights
+        if sources is None or targets is None or weights is None:
+            return None
+        return NeighbourTable(len(self.item_vectors), sources, targets, weights)
 
     def save(self, folder: Path) -> None:
         for array in fields(self):
-            np.save(folder / f"{array.name}.npy", getattr(self, array.name))
+            if (values := getattr(self, array.name)) is not None:
+                np.save(folder / f"{array.name}.npy", values)
 
     @classmethod
     def load(cls, folder: Path) -> "TeacherArtefact":
@@ -56,6 +58,8 @@ class TeacherArtefact:
         arrays = {}
         for array in fields(cls):
             path = folder / f"{array.name}.npy"
+            if array.default is None and not path.exists():
+                continue
             try:
                 arrays[array.name] = np.load(path)
             except (OSError, EOFError, ValueError) as error:

@@ -14,6 +14,13 @@ from teacher.transfer import Verdict, guard
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 WITHOUT_POPULARITY = "no popularity"
+FUSION_SCORES = 120_000_000
+"""Most scores that one look at a scorer computes: every choice looks at two or three of them, and no time is set aside."""
+
+
+def fusion_cases(validation: Cases, users: int, items: int, seed: int) -> Cases:
+    """At most ``users`` validation cases to fuse scorers on, fewer in a large catalogue of ``items``."""
+    return validation.sample(min(users, max(1, FUSION_SCORES // items)), seed)
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,7 @@ class TeacherRecipe(Strict):
     """Item-item settings are chosen on this many of the most chosen items."""
     tune_users: PositiveInt = 3000
     fusion_users: PositiveInt = 10_000
-    """Validation users on whom scorers are fused: from a few thousand the weight is chosen by chance."""
+    """Most validation users on whom scorers are fused: the fewer, the more a weight is chosen by chance."""
     neighbours: PositiveInt = 200
     """Entries in the neighbour table that is handed to the student, on average over the items."""
     base: str = "auto"

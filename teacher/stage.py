@@ -22,7 +22,7 @@ from teacher.base import Base, BaseTeacher, open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import Content
 from teacher.evidence import Evidence
-from teacher.fusion import validation_ndcg, with_popularity
+from teacher.fusion import fusion_cases, validation_ndcg, with_popularity
 from teacher.item_models import (
     Chosen,
     Tuner,
@@ -145,20 +145,20 @@ def _choose(
 ) -> dict[str, Any]:
     """Fit on the training part, choose everything on validation, read test once."""
     split, seed = run.split, run.settings.seed
-    tuning = split.validation.sample(recipe.fusion_users, seed)
     readings = load_readings(run, recipe)
+    tuning = fusion_cases(split.validation, recipe.fusion_users, len(run.dataset.texts), seed)
     reading = _choose_reading(readings, tuning, seed)
     vectors = readings.vectors(reading.used)
     items = len(vectors)
     evidence = Evidence.of(split.train, split.unordered, vectors)
     chosen = _choose_item_models(run, recipe, evidence, report)
-    # Here and in the final teacher; a directed closed form costs three.
-    fits = 2 * (len(chosen) + (2 if chosen[TEXT_MODEL].settings["order"] else 0))
+    # EASE here alone, the others in the final teacher too; a directed closed form costs three.
+    fits = 2 * len(chosen) - 1 + (4 if chosen[TEXT_MODEL].settings["order"] else 0)
     seconds = run.share("closed_forms")
     limit = affordable_items(seconds, fits, min(items, recipe.exact_items))
     width = None
     if limit < items:
-        width = affordable_width(chosen[TEXT_MODEL], evidence, seconds, 4, recipe.local_width)
+        width = affordable_width(chosen[TEXT_MODEL], evidence, seconds, 3, recipe.local_width)
     form = f"exact on {limit:,}" if width is None else f"local, {width} entries each, on {items:,}"
     with report.task(f"Fitting item-item models, {form} items", len(chosen)) as advance:
         models = {}
@@ -292,7 +292,8 @@ def _save(
         batch = torch.from_numpy(cut[start : start + 256])
         states.append(sequence.states(batch[:, :-1])[batch != PAD].numpy().astype(np.float16))
     entries = neighbours * len(vectors)
-    table, peer_table = (models[kind].table(entries, counts) for kind in (TEXT_MODEL, "EASE"))
+    table = models[TEXT_MODEL].table(entries, counts)
+    peer = models["EASE"].table(entries, counts) if "EASE" in models else None
     TeacherArtefact(
         vectors,
         sequence.items.numpy(),
@@ -301,9 +302,7 @@ def _save(
         table.sources,
         table.targets,
         table.weights,
-        peer_table.sources,
-        peer_table.targets,
-        peer_table.weights,
+        *((peer.sources, peer.targets, peer.weights) if peer else ()),
     ).save(folder)
 
 
@@ -321,7 +320,7 @@ def _refit(
     vectors = readings.vectors(way)
     evidence = Evidence.of(split.train, split.unordered, vectors)
     models, blend = {}, facts["blend"]
-    kinds = (TEXT_MODEL, "EASE", *(["ItemKNN"] if blend["share"] else []))
+    kinds = (TEXT_MODEL, *(["ItemKNN"] if blend["share"] else []))
     with report.task("Fitting item-item models on every interaction", len(kinds)) as advance:
         for kind in kinds:
             settings = Chosen(**facts["item_models"][kind])

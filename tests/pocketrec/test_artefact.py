@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -6,18 +7,8 @@ import pytest
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.errors import RunError
 
-FIELDS = (
-    "item_vectors",
-    "projected",
-    "windows",
-    "states",
-    "sources",
-    "targets",
-    "weights",
-    "peer_sources",
-    "peer_targets",
-    "peer_weights",
-)
+FIELDS = ("item_vectors", "projected", "windows", "states", "sources", "targets", "weights")
+PEER_FIELDS = ("peer_sources", "peer_targets", "peer_weights")
 
 
 def artefact() -> TeacherArtefact:
@@ -40,13 +31,22 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
     saved = artefact()
     saved.save(tmp_path)
     loaded = TeacherArtefact.load(tmp_path)
-    for name in FIELDS:
+    for name in (*FIELDS, *PEER_FIELDS):
         expected, found = getattr(saved, name), getattr(loaded, name)
         assert found.dtype == expected.dtype
         assert np.array_equal(found, expected)
-    assert (loaded.table.items, loaded.peer_table.items) == (5, 5)
+    assert loaded.table.items == 5
     assert loaded.table.targets.tolist() == [1, 4, 2]
+    assert loaded.peer_table is not None
+    assert loaded.peer_table.items == 5
     assert loaded.peer_table.weights.tolist() == [0.75]
+
+
+def test_what_ships_has_no_table_of_a_peer(tmp_path: Path) -> None:
+    replace(artefact(), **dict.fromkeys(PEER_FIELDS)).save(tmp_path)
+    loaded = TeacherArtefact.load(tmp_path)
+    assert loaded.peer_table is None
+    assert not [*tmp_path.glob("peer_*")]
 
 
 @pytest.mark.parametrize("name", FIELDS)
