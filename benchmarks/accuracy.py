@@ -11,7 +11,7 @@ from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger, Ranks
 from pocketrec.recommender import Recommender
 from pocketrec.run import Run
-from pocketrec.splits import Cases
+from pocketrec.splits import Cases, Split
 from teacher.evidence import Evidence
 from teacher.item_models import Chosen, fit
 from teacher.scorers import ItemItem
@@ -52,11 +52,16 @@ def best_peer(run: Run) -> str:
     return max(PEERS, key=lambda kind: chosen[kind]["validation"])
 
 
-def refit(run: Run, kind: str) -> ItemItem:
-    """An item-item model with the settings that the run chose on validation, fitted on the training part."""
+def refit(run: Run, kind: str, split: Split | None = None) -> ItemItem:
+    """An item-item model with the settings that the run chose on validation.
+
+    Args:
+        split: what it is fitted on; None for the training part of the run.
+    """
+    split = split or run.split
     facts = run.facts("teacher/holdout")
     vectors = np.load(run.folder / "teacher/holdout/item_vectors.npy")
-    evidence = Evidence.of(run.split.train, run.split.unordered, vectors)
+    evidence = Evidence.of(split.train, split.unordered, vectors)
     chosen = Chosen(**facts["item_models"][kind])
     return fit(chosen, evidence, facts["exact_items"], width=facts["local_width"])
 

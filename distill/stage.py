@@ -1,5 +1,6 @@
 """The distill stage: the student, and the same student without a teacher, trained on what the teacher left."""
 
+import math
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -57,7 +58,7 @@ def run(run: Run, report: Report) -> None:
         "teacher": run.facts("teacher/final")["fingerprint"],
         "chosen": holdout,
     }
-    run.artefact("student/final", final, lambda f: _refit(run, recipe, holdout, f, report), report)
+    run.artefact("student/final", final, lambda f: _refit(run, recipe, f, report), report)
 
 
 def student_recipe(run: Run) -> StudentRecipe:
@@ -165,27 +166,26 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     }
 
 
-def _refit(
-    run: Run, recipe: StudentRecipe, chosen: dict[str, Any], folder: Path, report: Report
-) -> dict[str, Any]:
+def _refit(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dict[str, Any]:
     """The student of the final teacher, from the held-out one and with the settings that it chose.
 
-    It goes on from what was measured, so that a time budget that ends it early costs nothing of that, and what was
-    learned of texts still fits the item space.
+    Like that teacher it goes on from what was measured, in small steps, and what was learned of texts still fits the
+    item space.
     """
+    gentle = recipe.model_copy(update={"learning_rate": recipe.learning_rate * recipe.refit_rate})
     artefact = TeacherArtefact.load(run.folder / "teacher/final")
     before = Student.load(run.folder / "student/holdout")
     shutil.copyfile(before.tokenizer, folder / TOKENIZER)
     popularity = interaction_counts(run.dataset.sequences, len(artefact.item_vectors))
     items, encoder, trained = _train(
         run,
-        recipe,
+        gentle,
         artefact,
         artefact.item_vectors,
         popularity,
         Teacher(artefact),
         "final_student",
-        chosen["epochs"],
+        math.ceil(gentle.refit_epochs * run.facts("student/holdout")["epochs"]),
         report,
         before,
     )
@@ -203,7 +203,7 @@ def _refit(
     ).save(folder)
     return {
         "epochs": trained.epochs,
-        "summary": f"the same from the final teacher, {trained.epochs} epochs",
+        "summary": f"the same from the final teacher, {trained.epochs} further epochs",
     }
 
 

@@ -47,6 +47,10 @@ class SequenceRecipe(Strict):
     """Epochs without a better validation NDCG@10 before training starts over on a schedule of the length that the best
     ones took, or stops where it has."""
     validation_users: PositiveInt = 2000
+    refit_epochs: PositiveFloat = 0.5
+    """Part of the best epochs that the final model takes, which goes on from the held-out one with every interaction."""
+    refit_rate: PositiveFloat = 0.3
+    """Its part of the learning rate."""
 
     @field_validator("heads")
     @classmethod

@@ -4,15 +4,20 @@ import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pocketrec import metrics
+from pocketrec.errors import RunError
 from pocketrec.evaluation import rank_targets
+from pocketrec.files import atomic_write
 from pocketrec.schedule import Course
 from pocketrec.sequences import PAD, batches, renumbered, trimmed, windows
 from pocketrec.splits import Cases, Indices
@@ -89,6 +94,26 @@ class SequenceModel(nn.Module):
         mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1], device=x.device)
         x = self.layers(self.input_norm(x), mask=mask, is_causal=True)
         return functional.normalize(self.output_norm(x), dim=-1)
+
+    def save(self, path: Path) -> None:
+        """Write what was learned, as safetensors."""
+        learned = {name: parameter.detach().cpu() for name, parameter in self.named_parameters()}
+        with atomic_write(path) as temporary:
+            save_file(learned, temporary)
+
+    def load(self, path: Path) -> None:
+        """Take what ``save`` wrote.
+
+        Raises:
+            RunError: the file is missing or damaged, or of a model of another shape.
+        """
+        try:
+            self.load_state_dict({**self.state_dict(), **load_file(path)})
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise RunError(
+                f"{path}: expected the weights of a sequence model, found {error}; "
+                f"remove {path.parent}"
+            ) from error
 
     @property
     def temperature(self) -> Tensor:

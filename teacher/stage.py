@@ -1,5 +1,6 @@
 """The teacher stage: item vectors, models on them, their fusion, and the artefact that the student learns from."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -18,7 +19,7 @@ from pocketrec.run import Report, Run
 from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Cases, Indices, Split, everything, interaction_counts
 from teacher.adapter import adapter_sha
-from teacher.base import Base, BaseTeacher, open_base
+from teacher.base import Base, open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import Content
 from teacher.evidence import Evidence
@@ -34,7 +35,7 @@ from teacher.item_models import (
 )
 from teacher.learned_fusion import choose_fusion
 from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
-from teacher.recipe import TeacherRecipe
+from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import Verdict, guard
@@ -44,6 +45,7 @@ Vectors = npt.NDArray[np.float32]
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
 SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "both starts"
+HELD_OUT = "the held-out one"
 
 
 def run(run: Run, report: Report) -> None:
@@ -92,7 +94,7 @@ def run(run: Run, report: Report) -> None:
     run.artefact(
         "teacher/final",
         {**inputs, "chosen": facts},
-        lambda folder: _refit(run, recipe, base, facts, folder, report),
+        lambda folder: _refit(run, recipe, facts, folder, report),
         report,
     )
 
@@ -103,41 +105,40 @@ def _choose_reading(readings: Readings, cases: Cases, seed: int) -> Verdict:
     return guard(ways, FROZEN, cases, seed)
 
 
+def _sequence_model(
+    run: Run, recipe: SequenceRecipe, vectors: Vectors, length: int, id_rate: float
+) -> SequenceModel:
+    """A sequence model with random weights."""
+    torch.manual_seed(run.settings.seed)
+    return SequenceModel(vectors, length, recipe, id_rate)
+
+
 def _train_sequence(
     run: Run,
-    recipe: TeacherRecipe,
+    recipe: SequenceRecipe,
     split: Split,
-    readings: Readings,
-    way: str,
-    length: int,
-    base: BaseTeacher | None,
-    id_rate: float,
+    model: SequenceModel,
+    start: str,
     seconds: float | None,
     epochs: int | None,
     report: Report,
-) -> tuple[SequenceModel, Trained]:
-    """A sequence model on the training part of ``split``, from the weights of ``base`` or from random ones."""
-    torch.manual_seed(run.settings.seed)  # of the first weights; train() seeds its own draws
-    model = SequenceModel(readings.vectors(way), length, recipe.sequence, id_rate)
-    if base:
-        base.start(model, readings.basis(way))
+) -> Trained:
+    """Train on the training part of ``split``."""
     sequences, as_sets = readable(split.train, split.unordered)
-    start = "the base teacher" if base else "scratch"
-    title = f"Training the sequence model from {start}, IDs at rate {id_rate:g}"
+    title = f"Training the sequence model from {start}, IDs at rate {model.id_rate:g}"
     with report.task(title, 1.0) as advance:
-        trained = train(
+        return train(
             model,
             sequences,
             split.validation,
-            recipe.sequence,
+            recipe,
             run.settings.seed,
             seconds,
             epochs,
             shuffle=as_sets,
-            pretrained=base is not None,
+            pretrained=start == TRANSFER,
             progress=advance,
         )
-    return model, trained
 
 
 def _choose(
@@ -185,16 +186,17 @@ def _choose(
     seconds = run.share("teacher")
     each = seconds and seconds / (len(rates) + (base.sequence is not None))
 
-    def trained(start: BaseTeacher | None, id_rate: float) -> tuple[SequenceModel, Trained]:
-        return _train_sequence(
-            run, recipe, split, readings, reading.used, length, start, id_rate, each, None, report
-        )
+    def trained(start: str, id_rate: float) -> tuple[SequenceModel, Trained]:
+        model = _sequence_model(run, recipe.sequence, vectors, length, id_rate)
+        if start == TRANSFER and base.sequence:
+            base.sequence.start(model, readings.basis(reading.used))
+        return model, _train_sequence(run, recipe.sequence, split, model, start, each, None, report)
 
-    from_scratch = {rate: trained(None, rate) for rate in rates}
+    from_scratch = {rate: trained(SCRATCH, rate) for rate in rates}
     id_rate = max(rates, key=lambda rate: from_scratch[rate][1].validation)
     fitted = {SCRATCH: from_scratch[id_rate]}
     if base.sequence:
-        fitted[TRANSFER] = trained(base.sequence, id_rate)
+        fitted[TRANSFER] = trained(TRANSFER, id_rate)
     scorers = {name: SequenceScorer(model) for name, (model, _) in fitted.items()}
     if len(fitted) > 1:
         scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
@@ -219,6 +221,8 @@ def _choose(
             advance(len(ranks))
     np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
     _save(folder, vectors, sequence, sequences, models, recipe.neighbours, counts)
+    for start in _starts(verdict.used):
+        fitted[start][0].save(folder / _weights(start))
     ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
     return {
         "names": {
@@ -277,6 +281,15 @@ def _choose_item_models(
     return chosen
 
 
+def _starts(used: str) -> list[str]:
+    """The starts of the sequence models that are used."""
+    return [SCRATCH, TRANSFER] if used == BOTH else [used]
+
+
+def _weights(start: str) -> str:
+    return f"sequence-{start}.safetensors"
+
+
 def _save(
     folder: Path,
     vectors: Vectors,
@@ -309,12 +322,15 @@ def _save(
 def _refit(
     run: Run,
     recipe: TeacherRecipe,
-    base: Base,
     facts: dict[str, Any],
     folder: Path,
     report: Report,
 ) -> dict[str, Any]:
-    """The chosen settings fitted on every interaction, for the bundle that ships."""
+    """The chosen settings fitted on every interaction, for the bundle that ships.
+
+    Sequence models go on from what was measured: there is little that they have not seen, and a time budget that ends
+    them early costs nothing of that.
+    """
     split = everything(run.dataset)
     readings, way = load_readings(run, recipe), facts["reading"]["used"]
     vectors = readings.vectors(way)
@@ -336,31 +352,25 @@ def _refit(
         models[TEXT_MODEL] = blended(
             models[TEXT_MODEL], models["ItemKNN"], blend["share"], blend["scale"]
         )
-    used = facts["transfer"]["used"]
-    starts = [SCRATCH, TRANSFER] if used == BOTH else [used]
+    starts = _starts(facts["transfer"]["used"])
     seconds = run.share("final_teacher")
-    fitted = [
-        _train_sequence(
-            run,
-            recipe,
-            split,
-            readings,
-            way,
-            facts["length"],
-            base.sequence if start == TRANSFER else None,
-            facts["id_rate"],
-            seconds and seconds / len(starts),
-            facts["epochs"][start],
-            report,
-        )
-        for start in starts
-    ]
+    gentle = recipe.sequence.model_copy(
+        update={"learning_rate": recipe.sequence.learning_rate * recipe.sequence.refit_rate}
+    )
+    fitted = []
+    for start in starts:
+        model = _sequence_model(run, gentle, vectors, facts["length"], facts["id_rate"])
+        model.load(run.folder / "teacher/holdout" / _weights(start))
+        each = seconds and seconds / len(starts)
+        epochs = math.ceil(gentle.refit_epochs * facts["epochs"][start])
+        trained = _train_sequence(run, gentle, split, model, HELD_OUT, each, epochs, report)
+        fitted.append((model, trained))
     sequences, _ = readable(split.train, split.unordered)
     sequence = SequenceScorer(*(model for model, _ in fitted))
     counts = interaction_counts(split.train, len(vectors))
     _save(folder, vectors, sequence, sequences, models, recipe.neighbours, counts)
-    epochs = [trained.epochs for _, trained in fitted]
+    made = [trained.epochs for _, trained in fitted]
     return {
-        "epochs": epochs,
-        "summary": f"the same on every interaction, {' and '.join(map(str, epochs))} epochs",
+        "epochs": made,
+        "summary": f"the same on every interaction, {' and '.join(map(str, made))} further epochs",
     }

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from pocketrec import schedule
+from pocketrec.errors import RunError
 from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 from teacher import sequence as module
@@ -456,3 +458,26 @@ def test_without_any_order_it_reads_sets() -> None:
     read, as_sets = readable(rows([5, 6, 7], [1, 2], []), np.array([3, 2, 0]))
     assert [row.tolist() for row in read] == [[5, 6, 7], [1, 2]]
     assert as_sets
+
+
+class TestWeights:
+    def test_what_is_saved_is_loaded(self, tmp_path: Path) -> None:
+        recipe = SMALL.model_copy(update={"id_embedding": True})
+        saved, loaded = model(recipe, seed=0), model(recipe, seed=1)
+        saved.save(tmp_path / "weights.safetensors")
+        loaded.load(tmp_path / "weights.safetensors")
+        assert torch.equal(weights(saved), weights(loaded))
+
+    def test_of_a_model_of_another_shape(self, tmp_path: Path) -> None:
+        path = tmp_path / "weights.safetensors"
+        model(SMALL.model_copy(update={"dimensions": 8})).save(path)
+        with pytest.raises(RunError, match="expected the weights of a sequence model"):
+            model().load(path)
+
+    @pytest.mark.parametrize("content", [None, b"", b"no weights"])
+    def test_of_no_file_or_a_damaged_one(self, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "weights.safetensors"
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(RunError, match=r"weights\.safetensors: expected the weights"):
+            model().load(path)

@@ -1,5 +1,6 @@
 """The teacher stage on a small data set: what it reads, what it chooses and what it hands over."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -99,12 +100,19 @@ def test_the_final_teacher_has_the_settings_that_validation_chose(
 ) -> None:
     run, _ = taught
     facts = run.facts("teacher/holdout")
-    assert run.facts("teacher/final")["epochs"] == [facts["epochs"]["scratch"]]
+    assert run.facts("teacher/final")["epochs"] == [math.ceil(0.5 * facts["epochs"]["scratch"])]
     assert facts["epochs"]["scratch"] > 0
     assert artefact(run, "final").windows.shape[1] == facts["length"]
     assert set(facts["item_models"]) == {"ItemKNN", "EASE", "EASE with text"}
     assert facts["item_models"]["EASE"]["settings"]["ridge"] in (10, 100)
     assert 0 <= facts["sequence_weight"] <= 1
+
+
+def test_the_final_teacher_goes_on_from_the_held_out_one(taught: tuple[Run, Recorder]) -> None:
+    held, final = (artefact(taught[0], name).projected for name in ("holdout", "final"))
+    cosines = (held * final).sum(axis=1)
+    assert cosines.mean() > 0.9
+    assert not np.array_equal(held, final)
 
 
 def test_the_final_teacher_learns_ids_at_the_rate_that_validation_chose(

@@ -1,0 +1,121 @@
+"""Whether the bundle that ships is as good as the one that was measured: `python -m benchmarks.shipped --data DIR --out RUN`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from benchmarks.accuracy import PEERS, POPULARITY, differences, refit, summarize
+from benchmarks.cold import ranks
+from benchmarks.report import signed
+from benchmarks.run import data_record, environment
+from pocketrec import columns as c
+from pocketrec.cli.output import results, say, table
+from pocketrec.cli.progress import RichReport
+from pocketrec.cli.stages import run_stages
+from pocketrec.data import Dataset, load
+from pocketrec.errors import PocketRecError
+from pocketrec.evaluation import rank_targets
+from pocketrec.files import atomic_folder, write_json
+from pocketrec.recommender import Recommender
+from pocketrec.run import STAGES, Run
+from pocketrec.splits import Cases, everything, interaction_counts, leave_one_out
+from teacher.scorers import Popularity
+
+RESULTS = Path(__file__).parent / "results"
+SHIPPED, MEASURED = "Bundle that ships", "Bundle that was measured"
+
+
+def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Path) -> None:
+    """Build without each user's last choice, and rank it with what ships and with peers that saw as much.
+
+    Raises:
+        DataError: the data cannot be read, or no user has three interactions.
+        RunError: a stage of the build could not do its work.
+    """
+    whole = load(data)
+    cases = leave_one_out(whole, seed).test
+    known = out / whole.name
+    if not known.is_dir():
+        write_without(data, known, whole, cases)
+    run = Run.open(out, known, minutes=minutes, seed=seed)
+    run_stages(run, STAGES, RichReport())
+    split = everything(run.dataset)
+    popularity = Popularity(interaction_counts(split.train, len(whole.ids)))
+    found = {
+        POPULARITY: rank_targets(popularity.scores, cases),
+        **{kind: rank_targets(refit(run, kind, split).scores, cases) for kind in PEERS},
+    }
+    for name, folder in ((MEASURED, "holdout/bundle"), (SHIPPED, "bundle")):
+        found[name] = ranks(Recommender.open(run.folder / folder, precision="int8"), whole, cases)
+    rows = summarize(found, seed)
+    peer = max(
+        PEERS, key=lambda kind: run.facts("teacher/holdout")["item_models"][kind]["validation"]
+    )
+    pairs = [(SHIPPED, peer), (SHIPPED, MEASURED)]
+    result: dict[str, Any] = {
+        "environment": environment(seed),
+        "data": {**data_record(run), "name": whole.name},
+        "settings": {"minutes": minutes},
+        "users": len(cases),
+        "systems": rows,
+        "differences": differences(found, pairs, seed),
+    }
+    path = results_folder / f"shipped-{whole.name}.json"
+    write_json(path, result)
+    show(result)
+    say(str(path))
+
+
+def write_without(data: Path, out: Path, whole: Dataset, cases: Cases) -> None:
+    """A data folder ``out`` with all of ``data`` but each case's target."""
+    last = pl.DataFrame(
+        {
+            c.USER_ID: [whole.user_ids[user] for user in cases.users],
+            c.ITEM_ID: [whole.ids.ids[item] for item in cases.targets],
+        }
+    )
+    with atomic_folder(out) as folder:
+        pl.read_parquet(data / "items.parquet").write_parquet(folder / "items.parquet")
+        frame = pl.read_parquet(data / "interactions.parquet")
+        ids = [pl.col(name).cast(pl.String) for name in (c.USER_ID, c.ITEM_ID)]
+        kept = frame.with_columns(ids).join(last, on=[c.USER_ID, c.ITEM_ID], how="anti")
+        kept.write_parquet(folder / "interactions.parquet")
+
+
+def show(result: dict[str, Any]) -> None:
+    """Print how often the last choice is found, and the differences that matter."""
+    columns = ("", "R@10", "NDCG@10 (95 % CI)")
+    drawn = table(*columns, right=columns[1:])
+    for row in result["systems"]:
+        ndcg = row["ndcg@10"]
+        shown = f"{ndcg['mean']:.4f} ({ndcg['low']:.4f}-{ndcg['high']:.4f})"
+        drawn.add_row(row["system"], f"{row['recall@10']['mean']:.4f}", shown)
+    results().print(drawn)
+    for row in result["differences"]:
+        print(f"NDCG@10 of {row['ours']} less {row['theirs']}: {signed(row['ndcg@10'])}.")
+    print(f"{result['data']['name']}: {result['users']:,} users.")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Build without each user's last choice, then rank it with the bundle that ships."""
+    parser = argparse.ArgumentParser("python -m benchmarks.shipped", description=main.__doc__)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a data folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
+    parser.add_argument("--minutes", type=float, default=60.0, help="of the build")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of shipped-NAME.json")
+    asked = parser.parse_args(arguments)
+    if not asked.minutes > 0:
+        parser.error(f"--minutes: expected more than 0, found {asked.minutes:g}")
+    measure(asked.data, asked.out, asked.minutes, asked.seed, asked.results)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except PocketRecError as error:
+        sys.exit(f"shipped: {error}")
