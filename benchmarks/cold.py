@@ -19,7 +19,7 @@ from pocketrec import metrics
 from pocketrec.cli.output import results, say, table
 from pocketrec.cli.progress import RichReport
 from pocketrec.cli.stages import run_stages
-from pocketrec.data import Dataset, load
+from pocketrec.data import Dataset, load, tables
 from pocketrec.errors import PocketRecError
 from pocketrec.evaluation import rank_targets
 from pocketrec.files import atomic_folder, write_json
@@ -79,10 +79,10 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
 
 def write_without(data: Path, out: Path, cold: set[str]) -> None:
     """A data folder ``out`` with all of ``data`` but the items ``cold`` and what was done with them."""
+    items, interactions, _ = tables(data)
     with atomic_folder(out) as folder:
-        for stem in ("items", "interactions"):
-            frame = pl.read_parquet(data / f"{stem}.parquet")
-            kept = frame.filter(~pl.col(c.ITEM_ID).cast(pl.String).is_in(cold))
+        for stem, frame in (("items", items), ("interactions", interactions)):
+            kept = frame.filter(~pl.col(c.ITEM_ID).is_in(cold))
             kept.write_parquet(folder / f"{stem}.parquet")
 
 

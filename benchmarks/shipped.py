@@ -16,7 +16,7 @@ from pocketrec import columns as c
 from pocketrec.cli.output import results, say, table
 from pocketrec.cli.progress import RichReport
 from pocketrec.cli.stages import run_stages
-from pocketrec.data import Dataset, load
+from pocketrec.data import Dataset, load, tables
 from pocketrec.errors import PocketRecError
 from pocketrec.evaluation import rank_targets
 from pocketrec.files import atomic_folder, write_json
@@ -78,11 +78,10 @@ def write_without(data: Path, out: Path, whole: Dataset, cases: Cases) -> None:
             c.ITEM_ID: [whole.ids.ids[item] for item in cases.targets],
         }
     )
+    items, interactions, _ = tables(data)
     with atomic_folder(out) as folder:
-        pl.read_parquet(data / "items.parquet").write_parquet(folder / "items.parquet")
-        frame = pl.read_parquet(data / "interactions.parquet")
-        ids = [pl.col(name).cast(pl.String) for name in (c.USER_ID, c.ITEM_ID)]
-        kept = frame.with_columns(ids).join(last, on=[c.USER_ID, c.ITEM_ID], how="anti")
+        items.write_parquet(folder / "items.parquet")
+        kept = interactions.join(last, on=[c.USER_ID, c.ITEM_ID], how="anti", maintain_order="left")
         kept.write_parquet(folder / "interactions.parquet")
 
 

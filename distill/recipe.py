@@ -11,6 +11,8 @@ from pydantic import (
     model_validator,
 )
 
+AUTO, NONE = "auto", "none"
+
 
 class StudentRecipe(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -61,10 +63,13 @@ class StudentRecipe(BaseModel):
     table_gain: float = Field(0.01, ge=0)
     """Share of validation NDCG@10 that the next larger table must gain to be worth its bytes."""
     vocabulary: PositiveInt = 8192
-    """Word pieces of the text encoder."""
+    """Word pieces of the catalogue's own; those of the base text encoder that it lacks come on top."""
     tokens: PositiveInt = 64
     """Word pieces read of an item text."""
     text_epochs: PositiveInt = 40
+    text_base: str = AUTO
+    """Base text encoder to start from: a folder that ``pocketrec pretrain-text`` wrote, "auto" for the released one, or
+    "none"."""
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> "StudentRecipe":

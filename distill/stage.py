@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from distill.base_text import BaseText, open_base_text
 from distill.checkpoint import Student
 from distill.fusion import choose_cold_support, choose_table, ranker
 from distill.recipe import StudentRecipe
@@ -39,13 +40,18 @@ def run(run: Run, report: Report) -> None:
     """Make ``RUN/student``: ``control`` (no teacher), ``holdout`` (measured) and ``final`` (from the final teacher).
 
     Raises:
-        UsageError: the recipe has an unknown key or an impossible value.
+        UsageError: the recipe has an unknown key or an impossible value, or names no base text encoder.
         RunError: the teacher's artefact is missing or damaged.
     """
     recipe = student_recipe(run)
-    inputs = {"recipe": recipe.model_dump(), "teacher": run.facts("teacher/holdout")["fingerprint"]}
+    base = open_base_text(recipe)
+    inputs = {
+        "recipe": recipe.model_dump(),
+        "text_base": base.sha if base else None,
+        "teacher": run.facts("teacher/holdout")["fingerprint"],
+    }
     holdout = run.artefact(
-        "student/holdout", inputs, lambda f: _distill(run, recipe, f, report), report
+        "student/holdout", inputs, lambda f: _distill(run, recipe, base, f, report), report
     )
     run.artefact("student/control", inputs, lambda f: _control(run, recipe, f, report), report)
     ledger = Ledger.load(run.folder)
@@ -68,7 +74,9 @@ def student_recipe(run: Run) -> StudentRecipe:
     return recipe.model_copy(update={"id_rate": found})
 
 
-def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dict[str, Any]:
+def _distill(
+    run: Run, recipe: StudentRecipe, base: BaseText | None, folder: Path, report: Report
+) -> dict[str, Any]:
     """The student of the held-out teacher; everything is chosen on validation, test is read once."""
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
@@ -95,8 +103,9 @@ def _distill(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         split.validation.sample(TUNE_SCORES // len(vectors), seed),
         recipe,
     )
-    train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER)
-    text, from_text, cosine = _distill_text(run, recipe, items, folder, "text", None, report)
+    pieces = base.tokenizer.pieces if base else ()
+    train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER, pieces)
+    text, from_text, cosine = _distill_text(run, recipe, items, folder, "text", base, report)
     support = choose_cold_support(
         vectors,
         from_text,
@@ -257,19 +266,22 @@ def _distill_text(
     items: ItemTable,
     folder: Path,
     step: str,
-    start: TextEncoder | None,
+    start: TextEncoder | BaseText | None,
     report: Report,
 ) -> tuple[TextEncoder, Vectors, float]:
     """A text encoder for the item space, from ``start`` or anew, its vectors of the items, and its cosine on held-out ones."""
     tokenizer = Tokenizer.load(folder / TOKENIZER)
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
     torch.manual_seed(run.settings.seed)
-    text = start or TextEncoder(len(tokenizer), recipe.dimensions)
     with torch.no_grad():
-        target = items.from_features().numpy()
+        target = items.from_features()
+    if isinstance(start, BaseText):
+        text = start.encoder(tokenizer, tokens, target)
+    else:
+        text = start or TextEncoder(len(tokenizer), recipe.dimensions)
     with report.task("Distilling the text encoder", 1.0) as advance:
         cosine = train_text_encoder(
-            text, tokens, target, recipe, run.settings.seed, run.share(step), advance
+            text, tokens, target.numpy(), recipe, run.settings.seed, run.share(step), advance
         )
     with torch.no_grad():
         batches = torch.from_numpy(tokens).split(TEXTS)

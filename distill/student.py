@@ -27,11 +27,15 @@ class TextEncoder(nn.Module):
         self.expand = nn.Linear(dimensions, 2 * dimensions)
         self.contract = nn.Linear(2 * dimensions, dimensions)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """int64 [B, T] -> float32 [B, d] unit rows; a text without tokens maps to one fixed vector."""
+    def mixed(self, tokens: Tensor) -> Tensor:
+        """int64 [B, T] -> float32 [B, d] of any length."""
         weight = self.importance(tokens).exp() * (tokens != 0).unsqueeze(-1)
         mean = (self.embedding(tokens) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1e-6)
-        mixed = mean + self.contract(functional.gelu(self.expand(mean)))
+        return mean + self.contract(functional.gelu(self.expand(mean)))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """int64 [B, T] -> float32 [B, d] unit rows; a text without tokens maps to one fixed vector."""
+        mixed = self.mixed(tokens)
         return mixed / mixed.norm(dim=-1, keepdim=True).clamp(min=1e-6)
 
 

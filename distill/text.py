@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +30,12 @@ BUCKETS = 256
 _CONTINUING = 0xF0000  # of the private planes: stands for a character that does not begin its word
 
 
-def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> Tokenizer:
+def train_tokenizer(
+    texts: list[str], vocabulary: int, path: Path, base: Sequence[str] = ()
+) -> Tokenizer:
     """A lower-cased WordPiece vocabulary of about ``vocabulary`` pieces, saved as ``tokenizer.json``.
+
+    With the pieces of a ``base`` vocabulary those of ``texts`` that it lacks come after them.
 
     The same texts give the same file. The library's own WordPiece trainer does not: it numbers the pieces that continue
     a word in the order of a random hash, and breaks ties by these numbers. So the pieces are merged as byte-pair
@@ -40,6 +44,7 @@ def train_tokenizer(texts: list[str], vocabulary: int, path: Path) -> Tokenizer:
     buckets = [bucket(number) for number in range(min(BUCKETS, vocabulary // 32))]
     special = [PADDING, UNKNOWN, *buckets]
     pieces = [*special, *_pieces(_words(texts), vocabulary - len(special))]
+    pieces = list(dict.fromkeys([*base, *pieces]))
     made = tokenizers.Tokenizer(
         models.WordPiece(
             {piece: number for number, piece in enumerate(pieces)},
@@ -163,7 +168,7 @@ def train_text_encoder(
     for epoch in range(recipe.text_epochs):
         encoder.train()
         for rows in np.array_split(generator.permutation(taught), math.ceil(len(taught) / 256)):
-            loss = _text_loss(encoder, ids[rows], goal[rows])
+            loss = text_loss(encoder, ids[rows], goal[rows])
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -182,7 +187,8 @@ def train_text_encoder(
     return best
 
 
-def _text_loss(encoder: TextEncoder, tokens: Tensor, goal: Tensor) -> Tensor:
+def text_loss(encoder: nn.Module, tokens: Tensor, goal: Tensor) -> Tensor:
+    """1 - cosine, and a tenth of an in-batch contrast, over texts without a tenth of their tokens."""
     kept = tokens * (torch.rand(tokens.shape) > 0.1)
     found = encoder(kept)
     cosine = (found * goal).sum(dim=-1).mean()

@@ -83,14 +83,23 @@ def load(folder: Path) -> Dataset:
     Raises:
         DataError: a file or column is missing, of the wrong type, empty, or an id is missing or stands twice.
     """
+    items, interactions, notes = tables(folder)
+    return _assemble(folder.resolve().name, items, interactions, notes)
+
+
+def tables(folder: Path) -> tuple["polars.DataFrame", "polars.DataFrame", list[str]]:
+    """The checked items and interactions of a data folder, and what was repaired.
+
+    Raises:
+        DataError: as ``load`` does.
+    """
     if not folder.is_dir():
         raise DataError(
             f"{folder}: expected a data folder with items and interactions, found no such folder"
         )
-    items = _read_items(_find(folder, "items"))
     notes: list[str] = []
-    interactions = _read_interactions(_find(folder, "interactions"), items, notes)
-    return _assemble(folder.resolve().name, items, interactions, notes)
+    items = _read_items(_find(folder, "items"))
+    return items, _read_interactions(_find(folder, "interactions"), items, notes), notes
 
 
 def _find(folder: Path, stem: str) -> Path:

@@ -81,6 +81,11 @@ class Tokenizer:
         """The size of the vocabulary; ids are 0 ... len - 1."""
         return len(self._vocabulary)
 
+    @property
+    def pieces(self) -> list[str]:
+        """The vocabulary in the order of its ids."""
+        return sorted(self._vocabulary, key=self._vocabulary.__getitem__)
+
     def encode(self, text: str, max_tokens: int = 64) -> list[int]:
         """The ids of the first ``max_tokens`` tokens of ``text``; empty for text without words.
 

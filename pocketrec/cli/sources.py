@@ -1,4 +1,4 @@
-"""pretrain, adapt: what a teacher can learn from other domains before it sees its own."""
+"""pretrain, adapt, pretrain-text: what teacher and student can learn from other domains before they see their own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -80,3 +80,23 @@ def adapt(
     settings = training.read_adapter_recipe(recipe)
     seconds = None if minutes is None else minutes * 60
     training.train_adapter(folders, out, settings, seed, seconds, RichReport(), states)
+
+
+def pretrain_text(
+    sources: Sources,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the base text encoder goes.")],
+    seed: Seed = 0,
+) -> None:
+    """Distil a base text encoder from the texts of many domains, for `text_base` in a recipe.
+
+    Texts that were read before are not read again.
+    """
+    from pocketrec.cli.progress import RichReport
+    from pocketrec.cli.stages import load_training
+
+    folders = [data_folder(source) for source in sources]
+    report = RichReport()
+    texts, targets = load_training("text_targets").text_targets(folders, report)
+    training = load_training("base_text")
+    names = sorted(folder.resolve().name for folder in folders)
+    training.train_base_text(texts, targets, names, training.BaseTextRecipe(), seed, out, report)

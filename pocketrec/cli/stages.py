@@ -24,7 +24,11 @@ def run_stages(run: Run, names: Iterable[str], report: Report) -> None:
 
 
 def load_training(name: str) -> Any:
-    """The module that trains a base teacher ("base_training") or an adapter ("contrastive") on source domains."""
+    """A module of what is trained on source domains.
+
+    "base_training" trains a base teacher, "contrastive" an adapter; "text_targets" reads texts for "base_text", which
+    trains a base text encoder.
+    """
     _silence_libraries()
     match name:
         case "base_training":
@@ -35,6 +39,14 @@ def load_training(name: str) -> Any:
             from teacher import contrastive
 
             return contrastive
+        case "text_targets":
+            from teacher import text_targets
+
+            return text_targets
+        case "base_text":
+            from distill import base_text
+
+            return base_text
     raise ValueError(f"no training {name!r}")
 
 

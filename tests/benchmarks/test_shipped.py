@@ -1,0 +1,36 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_data import write_tiny_data
+
+from benchmarks.shipped import show, write_without
+from pocketrec.data import load
+from pocketrec.splits import leave_one_out
+
+
+def test_only_each_users_last_choice_is_left_out(tmp_path: Path) -> None:
+    write_tiny_data(tmp_path / "tiny")
+    whole = load(tmp_path / "tiny")
+    cases = leave_one_out(whole).test
+    write_without(tmp_path / "tiny", tmp_path / "known", whole, cases)
+    known = load(tmp_path / "known")
+    assert known.ids.ids == whole.ids.ids
+    assert len(cases)
+    without = dict(zip(known.user_ids, known.sequences, strict=True))
+    targets = dict(zip(cases.users.tolist(), cases.targets.tolist(), strict=True))
+    for user, (name, sequence) in enumerate(zip(whole.user_ids, whole.sequences, strict=True)):
+        expected = sequence[:-1] if user in targets else sequence
+        assert user not in targets or targets[user] == sequence[-1]
+        np.testing.assert_array_equal(without[name], expected)
+
+
+def test_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    interval = {"mean": 0.25, "low": 0.2, "high": 0.3}
+    row = {"system": "EASE", "recall@10": interval, "ndcg@10": interval}
+    difference = {"ours": "Bundle that ships", "theirs": "EASE", "ndcg@10": interval}
+    show({"systems": [row], "differences": [difference], "data": {"name": "tiny"}, "users": 1234})
+    shown = capsys.readouterr().out
+    assert "0.2500 (0.2000-0.3000)" in shown
+    assert "NDCG@10 of Bundle that ships less EASE: +0.2500 (+0.2000 to +0.3000)." in shown
+    assert "tiny: 1,234 users." in shown
