@@ -90,7 +90,7 @@ class BaseText:
             target: where the item space has them, float32 [N, d] unit rows.
         """
         spelt = [
-            self.tokenizer.encode(piece.removeprefix("##"))
+            self.tokenizer.encode(piece.removeprefix("##")) or [0]
             for piece in tokenizer.pieces[len(self.embedding) :]
         ]
         further = [self.embedding[ids].mean(dim=0) for ids in spelt]
