@@ -1,6 +1,5 @@
 """How well a bundle finds items that nobody has chosen yet: `python -m benchmarks.cold --data DIR --out RUN`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,24 +10,21 @@ import numpy.typing as npt
 import polars as pl
 
 from benchmarks.accuracy import interval
+from benchmarks.left_out import ask, build_without, ranks
 from benchmarks.report import signed
 from benchmarks.run import data_record, environment
 from export.build import catalogue_items
 from pocketrec import columns as c
 from pocketrec import metrics
 from pocketrec.cli.output import results, say, table
-from pocketrec.cli.progress import RichReport
-from pocketrec.cli.stages import run_stages
-from pocketrec.data import Dataset, load, tables
+from pocketrec.data import load
 from pocketrec.errors import PocketRecError
 from pocketrec.evaluation import rank_targets
-from pocketrec.files import atomic_folder, write_json
+from pocketrec.files import write_json
 from pocketrec.recommender import Recommender
-from pocketrec.run import STAGES, Run
-from pocketrec.splits import Cases, cold_items, interaction_counts
+from pocketrec.splits import cold_items, interaction_counts
 from teacher.scorers import Popularity
 
-RESULTS = Path(__file__).parent / "results"
 BUNDLE = "holdout/bundle"
 """What is measured: the bundle of the build that has not seen the last two choices of its users."""
 
@@ -42,11 +38,8 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     """
     whole = load(data)
     split, cold = cold_items(whole, seed=seed)
-    warm_data = out / whole.name
-    if not warm_data.is_dir():
-        write_without(data, warm_data, {whole.ids.ids[item] for item in cold})
-    run = Run.open(out, warm_data, minutes=minutes, seed=seed)
-    run_stages(run, STAGES, RichReport())
+    left_out = pl.DataFrame({c.ITEM_ID: [whole.ids.ids[item] for item in cold]})
+    run = build_without(data, out, left_out, minutes, seed)
     shipped = Recommender.open(run.folder / BUNDLE, precision="int8")
     items = catalogue_items(whole)
     extended = shipped.with_items([items[item] for item in cold])
@@ -75,26 +68,6 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     write_json(path, result)
     show(result)
     say(str(path))
-
-
-def write_without(data: Path, out: Path, cold: set[str]) -> None:
-    """A data folder ``out`` with all of ``data`` but the items ``cold`` and what was done with them."""
-    items, interactions, _ = tables(data)
-    with atomic_folder(out) as folder:
-        for stem, frame in (("items", items), ("interactions", interactions)):
-            kept = frame.filter(~pl.col(c.ITEM_ID).is_in(cold))
-            kept.write_parquet(folder / f"{stem}.parquet")
-
-
-def ranks(recommender: Recommender, dataset: Dataset, cases: Cases) -> npt.NDArray[np.float64]:
-    """The place of each target among all items of ``recommender`` but the history."""
-    external, found = dataset.ids.ids, []
-    for history, target in zip(cases.histories, cases.targets, strict=True):
-        ids = [external[item] for item in history]
-        at = recommender.ids.indices([external[target]])
-        known = recommender.ids.indices(ids)
-        found.append(metrics.ranks(recommender.scores(ids)[None], at, [known])[0])
-    return np.array(found)
 
 
 def _summary(rank: npt.NDArray[np.float64]) -> dict[str, Any]:
@@ -126,15 +99,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build a bundle without a tenth of the items, add them by text, and rank them."""
-    parser = argparse.ArgumentParser("python -m benchmarks.cold", description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a data folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the build")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of cold-NAME.json")
-    asked = parser.parse_args(arguments)
-    if not asked.minutes > 0:
-        parser.error(f"--minutes: expected more than 0, found {asked.minutes:g}")
+    asked = ask("cold", str(main.__doc__), arguments)
     measure(asked.data, asked.out, asked.minutes, asked.seed, asked.results)
 
 

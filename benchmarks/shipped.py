@@ -1,6 +1,5 @@
 """Whether the bundle that ships is as good as the one that was measured: `python -m benchmarks.shipped --data DIR --out RUN`."""
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,23 +8,19 @@ from typing import Any
 import polars as pl
 
 from benchmarks.accuracy import PEERS, POPULARITY, differences, refit, summarize
-from benchmarks.cold import ranks
+from benchmarks.left_out import ask, build_without, ranks
 from benchmarks.report import signed
 from benchmarks.run import data_record, environment
 from pocketrec import columns as c
 from pocketrec.cli.output import results, say, table
-from pocketrec.cli.progress import RichReport
-from pocketrec.cli.stages import run_stages
-from pocketrec.data import Dataset, load, tables
+from pocketrec.data import Dataset, load
 from pocketrec.errors import PocketRecError
 from pocketrec.evaluation import rank_targets
-from pocketrec.files import atomic_folder, write_json
+from pocketrec.files import write_json
 from pocketrec.recommender import Recommender
-from pocketrec.run import STAGES, Run
 from pocketrec.splits import Cases, everything, interaction_counts, leave_one_out
 from teacher.scorers import Popularity
 
-RESULTS = Path(__file__).parent / "results"
 SHIPPED, MEASURED = "Bundle that ships", "Bundle that was measured"
 
 
@@ -38,11 +33,7 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     """
     whole = load(data)
     cases = leave_one_out(whole, seed).test
-    known = out / whole.name
-    if not known.is_dir():
-        write_without(data, known, whole, cases)
-    run = Run.open(out, known, minutes=minutes, seed=seed)
-    run_stages(run, STAGES, RichReport())
+    run = build_without(data, out, last_choices(whole, cases), minutes, seed)
     split = everything(run.dataset)
     popularity = Popularity(interaction_counts(split.train, len(whole.ids)))
     found = {
@@ -70,19 +61,14 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     say(str(path))
 
 
-def write_without(data: Path, out: Path, whole: Dataset, cases: Cases) -> None:
-    """A data folder ``out`` with all of ``data`` but each case's target."""
-    last = pl.DataFrame(
+def last_choices(whole: Dataset, cases: Cases) -> pl.DataFrame:
+    """The interactions that are the targets of ``cases``, by their ids."""
+    return pl.DataFrame(
         {
             c.USER_ID: [whole.user_ids[user] for user in cases.users],
             c.ITEM_ID: [whole.ids.ids[item] for item in cases.targets],
         }
     )
-    items, interactions, _ = tables(data)
-    with atomic_folder(out) as folder:
-        items.write_parquet(folder / "items.parquet")
-        kept = interactions.join(last, on=[c.USER_ID, c.ITEM_ID], how="anti", maintain_order="left")
-        kept.write_parquet(folder / "interactions.parquet")
 
 
 def show(result: dict[str, Any]) -> None:
@@ -101,15 +87,7 @@ def show(result: dict[str, Any]) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Build without each user's last choice, then rank it with the bundle that ships."""
-    parser = argparse.ArgumentParser("python -m benchmarks.shipped", description=main.__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="a data folder")
-    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder of the run")
-    parser.add_argument("--minutes", type=float, default=60.0, help="of the build")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of shipped-NAME.json")
-    asked = parser.parse_args(arguments)
-    if not asked.minutes > 0:
-        parser.error(f"--minutes: expected more than 0, found {asked.minutes:g}")
+    asked = ask("shipped", str(main.__doc__), arguments)
     measure(asked.data, asked.out, asked.minutes, asked.seed, asked.results)
 
 

@@ -1,10 +1,12 @@
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 from tiny_data import write_tiny_data
 
-from benchmarks.shipped import show, write_without
+from benchmarks.left_out import write_without
+from benchmarks.shipped import last_choices, show
 from pocketrec.data import load
 from pocketrec.splits import leave_one_out
 
@@ -13,7 +15,7 @@ def test_only_each_users_last_choice_is_left_out(tmp_path: Path) -> None:
     write_tiny_data(tmp_path / "tiny")
     whole = load(tmp_path / "tiny")
     cases = leave_one_out(whole).test
-    write_without(tmp_path / "tiny", tmp_path / "known", whole, cases)
+    write_without(tmp_path / "tiny", tmp_path / "known", last_choices(whole, cases))
     known = load(tmp_path / "known")
     assert known.ids.ids == whole.ids.ids
     assert len(cases)
@@ -23,6 +25,16 @@ def test_only_each_users_last_choice_is_left_out(tmp_path: Path) -> None:
         expected = sequence[:-1] if user in targets else sequence
         assert user not in targets or targets[user] == sequence[-1]
         np.testing.assert_array_equal(without[name], expected)
+
+
+def test_an_item_that_is_left_out_takes_its_interactions_along(tmp_path: Path) -> None:
+    write_tiny_data(tmp_path / "tiny")
+    whole = load(tmp_path / "tiny")
+    gone = whole.ids.ids[:5]
+    write_without(tmp_path / "tiny", tmp_path / "known", pl.DataFrame({"item_id": gone}))
+    known = load(tmp_path / "known")
+    assert known.ids.ids == whole.ids.ids[5:]
+    assert sum(map(len, known.sequences)) == sum((s >= 5).sum() for s in whole.sequences)
 
 
 def test_what_is_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -220,3 +220,12 @@ def start(tiny_bundle: Path, tmp_path: Path) -> Iterator[Callable[..., Driver]]:
     yield open_app
     while drivers:
         drivers.pop().close()
+
+
+@pytest.fixture
+def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's folder of downloads, empty."""
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "user")
+    folder = tmp_path / "user" / "Downloads"
+    folder.mkdir(parents=True)
+    return folder

@@ -26,14 +26,6 @@ Date,Name,Year,Letterboxd URI,Rating
 
 
 @pytest.fixture
-def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "user")
-    folder = tmp_path / "user" / "Downloads"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def events(tmp_path: Path) -> Callable[[], list[tuple[str, str]]]:
     """What is kept, oldest first, read past the app."""
 

@@ -29,14 +29,6 @@ def database(tiny_bundle: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def downloads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(Path, "home", lambda: tmp_path / "user")
-    folder = tmp_path / "user" / "Downloads"
-    folder.mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def settings(start: Start, database: Path, downloads: Path) -> Any:
     driver = start(size=WIDE).ready()
     driver.go("settings")
