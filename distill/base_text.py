@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from distill.recipe import AUTO, NONE, StudentRecipe
 from distill.student import TextEncoder
-from distill.text import text_loss, tokenize, train_tokenizer
+from distill.text import PADDING, text_loss, tokenize, train_tokenizer
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.files import atomic_write
 from pocketrec.run import Report
@@ -29,6 +29,9 @@ Vectors = npt.NDArray[np.float32]
 
 FILE, TOKENIZER = "text_base.safetensors", "tokenizer.json"
 RELEASED = Path(__file__).parent / "weights"
+COMMON = 8192
+"""Pieces that every catalogue's vocabulary has: a vocabulary is in the order in which its pieces were found to be
+frequent, its characters first."""
 RIDGE = 0.3
 """Of the regression from base vectors to an item space, times their mean variance."""
 
@@ -75,6 +78,15 @@ class BaseText:
             digest.update(part.numpy().tobytes())
         return digest.hexdigest()
 
+    def pieces_for(self, texts: list[str]) -> list[str]:
+        """The common pieces, and those that ``texts`` use: what the vocabulary of a catalogue begins with."""
+        used = {number for text in texts for number in self.tokenizer.encode(text)}
+        return [
+            piece
+            for number, piece in enumerate(self.tokenizer.pieces)
+            if number < COMMON or number in used
+        ]
+
     def encoder(
         self, tokenizer: Tokenizer, tokens: npt.NDArray[np.int64], target: Tensor
     ) -> TextEncoder:
@@ -85,18 +97,19 @@ class BaseText:
         spelt with there.
 
         Args:
-            tokenizer: its first pieces are those of the base (`distill.text.train_tokenizer`).
+            tokenizer: of the catalogue.
             tokens: of the catalogue's texts, int64 [N, T], 0 = padding.
             target: where the item space has them, float32 [N, d] unit rows.
         """
+        known = {piece: number for number, piece in enumerate(self.tokenizer.pieces)}
         spelt = [
-            self.tokenizer.encode(piece.removeprefix("##")) or [0]
-            for piece in tokenizer.pieces[len(self.embedding) :]
+            [known[piece]]
+            if piece in known
+            else self.tokenizer.encode(piece.removeprefix("##")) or [known[PADDING]]
+            for piece in tokenizer.pieces
         ]
-        further = [self.embedding[ids].mean(dim=0) for ids in spelt]
-        embedding = torch.cat([self.embedding, *(row[None] for row in further)])
-        weights = [self.importance[ids].mean()[None] for ids in spelt]
-        importance = torch.cat([self.importance, *weights])
+        embedding = torch.stack([self.embedding[ids].mean(dim=0) for ids in spelt])
+        importance = torch.stack([self.importance[ids].mean() for ids in spelt])
         read = _means(embedding, importance, torch.from_numpy(tokens))
         matrix, constant = _ridge(read, target)
         encoder = TextEncoder(len(tokenizer), target.shape[1])

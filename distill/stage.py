@@ -103,7 +103,7 @@ def _distill(
         split.validation.sample(TUNE_SCORES // len(vectors), seed),
         recipe,
     )
-    pieces = base.tokenizer.pieces if base else ()
+    pieces = base.pieces_for(run.dataset.texts) if base else ()
     train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER, pieces)
     text, from_text, cosine = _distill_text(run, recipe, items, folder, "text", base, report)
     support = choose_cold_support(

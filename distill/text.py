@@ -55,7 +55,7 @@ def train_tokenizer(
     made.normalizer, made.pre_tokenizer = NORMALIZER, SPLITTER
     made.add_special_tokens([PADDING, UNKNOWN])
     with atomic_write(path) as temporary:
-        made.save(str(temporary))
+        made.save(str(temporary), pretty=False)
     return Tokenizer.load(path)
 
 

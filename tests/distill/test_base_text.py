@@ -9,6 +9,7 @@ import torch
 from tiny_data import Recorder, tiny_texts
 from torch.nn import functional
 
+from distill import base_text as module
 from distill.base_text import FILE, BaseText, BaseTextRecipe, open_base_text, train_base_text
 from distill.recipe import StudentRecipe
 from distill.student import TextEncoder
@@ -49,7 +50,7 @@ def base(folder: Path) -> BaseText:
 def catalogue(
     base: BaseText, texts: list[str], path: Path
 ) -> tuple[Tokenizer, npt.NDArray[np.int64]]:
-    tokenizer = train_tokenizer(texts, 300, path, base.tokenizer.pieces)
+    tokenizer = train_tokenizer(texts, 300, path, base.pieces_for(texts))
     return tokenizer, tokenize(tokenizer, texts, TOKENS)
 
 
@@ -69,11 +70,21 @@ def test_the_same_texts_give_the_same_encoder(folder: Path, tmp_path: Path) -> N
     assert BaseText.load(tmp_path).sha == BaseText.load(folder).sha
 
 
+def test_a_catalogue_takes_over_common_pieces_and_those_it_uses(
+    base: BaseText, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "COMMON", 40)
+    pieces, taken = base.tokenizer.pieces, base.pieces_for(TEXTS[:3])
+    used = {n for text in TEXTS[:3] for n in base.tokenizer.encode(text)}
+    assert taken == [piece for n, piece in enumerate(pieces) if n < 40 or n in used]
+    assert 40 < len(taken) < len(pieces)
+
+
 def test_a_catalogue_starts_at_the_regression(base: BaseText, tmp_path: Path) -> None:
     texts = [*TEXTS[:20], "Zyzzyva: the quokka returns"]
     tokenizer, tokens = catalogue(base, texts, tmp_path / "tokenizer.json")
-    assert tokenizer.pieces[: len(base.tokenizer)] == base.tokenizer.pieces
     assert len(tokenizer) > len(base.tokenizer)
+    known = {piece: number for number, piece in enumerate(base.tokenizer.pieces)}
     target = torch.from_numpy(read(TEXTS[:21])[:, :8].copy())
     encoder = base.encoder(tokenizer, tokens, functional.normalize(target, dim=-1))
     with torch.no_grad():
@@ -84,10 +95,8 @@ def test_a_catalogue_starts_at_the_regression(base: BaseText, tmp_path: Path) ->
     rows = []
     for text in texts:
         spelt = [
-            base.tokenizer.encode(tokenizer.pieces[n].removeprefix("##"))
-            if n >= len(base.tokenizer)
-            else [n]
-            for n in tokenizer.encode(text, TOKENS)
+            [known[piece]] if piece in known else base.tokenizer.encode(piece.removeprefix("##"))
+            for piece in (tokenizer.pieces[n] for n in tokenizer.encode(text, TOKENS))
         ]
         weights = np.array([base.importance[s].mean().exp().item() for s in spelt])
         vectors = np.array([base.embedding[s].mean(dim=0).numpy() for s in spelt])
