@@ -27,18 +27,16 @@ def ranks(
     Raises:
         RunError: a score is not finite. A NaN compares false with everything and would look like a perfect rank.
     """
-    if not np.isfinite(scores).all():
-        raise RunError("a score is not finite: the model diverged or a padded position was read")
-    rows = np.arange(len(targets))
-    kept = scores.copy()
-    own = kept[rows, targets]
-    for row, items in enumerate(exclude):
-        kept[row, items] = -np.inf
-    kept[rows, targets] = own
-    better = (kept > own[:, None]).sum(axis=1)
-    equal = (kept == own[:, None]).sum(axis=1)
-    rank: Array = better + (equal + 1) / 2
-    return rank
+    found = np.empty(len(targets))
+    for row, (target, items) in enumerate(zip(targets, exclude, strict=True)):
+        line = scores[row]
+        if not np.isfinite(line).all():
+            raise RunError("a score is not finite: the model diverged or a padded position was read")
+        own, left_out = line[target], line[np.setdiff1d(items, target)]
+        better = np.count_nonzero(line > own) - np.count_nonzero(left_out > own)
+        equal = np.count_nonzero(line == own) - np.count_nonzero(left_out == own)
+        found[row] = better + (equal + 1) / 2
+    return found
 
 
 def recall_at(rank: Array, k: int) -> Array:
