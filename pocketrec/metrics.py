@@ -31,7 +31,9 @@ def ranks(
     for row, (target, items) in enumerate(zip(targets, exclude, strict=True)):
         line = scores[row]
         if not np.isfinite(line).all():
-            raise RunError("a score is not finite: the model diverged or a padded position was read")
+            raise RunError(
+                "a score is not finite: the model diverged or a padded position was read"
+            )
         own, left_out = line[target], line[np.setdiff1d(items, target)]
         better = np.count_nonzero(line > own) - np.count_nonzero(left_out > own)
         equal = np.count_nonzero(line == own) - np.count_nonzero(left_out == own)
