@@ -21,9 +21,9 @@ from pocketrec.splits import Cases
 DECAYS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5)
-COLD_SUPPORTS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+COLD_SUPPORTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0)
 """Of what speaks for a known item on average."""
-WARM_LOSS = 0.01
+WARM_LOSS = 0.015
 
 
 @dataclass

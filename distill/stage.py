@@ -31,6 +31,9 @@ Vectors = npt.NDArray[np.float32]
 
 TUNE_SCORES = 100_000_000
 """Scores that choosing decay, weights and width may compute for each width: all users of most catalogues."""
+COLD_USERS, COLD_SCORES = 4000, 40_000_000
+"""Most validation users, and most scores for each choice, on whom the support of new items is chosen: it costs the others
+about a hundredth, which a few users would not tell from chance."""
 TEXTS = 4096
 """Texts that are encoded at once."""
 TOKENIZER = "tokenizer.json"
@@ -113,7 +116,7 @@ def _distill(
         table,
         popularity,
         settings,
-        split.validation.sample(recipe.validation_users, seed),
+        split.validation.sample(min(COLD_USERS, COLD_SCORES // len(vectors)), seed),
         seed,
     )
     settings = replace(settings, cold_support=support)
