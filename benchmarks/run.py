@@ -260,8 +260,14 @@ def environment(seed: int) -> dict[str, Any]:
 
 
 def _command() -> str:
-    name = Path(sys.argv[0]).name
-    return shlex.join(["pocketrec" if name == "__main__.py" else name, *sys.argv[1:]])
+    """The command that runs, its absolute paths cut to their names."""
+    script = Path(sys.argv[0])
+    if script.parent.name == "benchmarks":
+        program = ["python", "-m", f"benchmarks.{script.stem}"]
+    else:
+        program = ["pocketrec" if script.name == "__main__.py" else script.name]
+    given = (Path(a).name if Path(a).is_absolute() else a for a in sys.argv[1:])
+    return shlex.join([*program, *given])
 
 
 def _git(*arguments: str) -> str | None:

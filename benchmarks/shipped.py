@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.accuracy import PEERS, POPULARITY, differences, refit, summarize
+from benchmarks.accuracy import PEERS, POPULARITY, best_peer, differences, refit, summarize
 from benchmarks.left_out import ask, build_without, ranks
 from benchmarks.report import signed
 from benchmarks.run import data_record, environment
@@ -43,10 +43,7 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     for name, folder in ((MEASURED, "holdout/bundle"), (SHIPPED, "bundle")):
         found[name] = ranks(Recommender.open(run.folder / folder, precision="int8"), whole, cases)
     rows = summarize(found, seed)
-    peer = max(
-        PEERS, key=lambda kind: run.facts("teacher/holdout")["item_models"][kind]["validation"]
-    )
-    pairs = [(SHIPPED, peer), (SHIPPED, MEASURED)]
+    pairs = [(SHIPPED, best_peer(run)), (SHIPPED, MEASURED)]
     result: dict[str, Any] = {
         "environment": environment(seed),
         "data": {**data_record(run), "name": whole.name},

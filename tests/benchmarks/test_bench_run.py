@@ -139,3 +139,21 @@ def test_the_tables_of_a_terminal(run, data, tmp_path, capsys):
     for text in (*accuracy.SYSTEMS, "encode a text", "items", "ranked among the whole"):
         assert text in out
     assert Recommender.open(run.folder / "bundle")  # untouched
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        (["/a/b/pocketrec", "bench", "runs/demo"], "pocketrec bench runs/demo"),
+        (["/a/pocketrec/cli/__main__.py", "bench", "runs/demo"], "pocketrec bench runs/demo"),
+        (
+            ["/a/benchmarks/cold.py", "--data", "/home/somebody/books", "--out", "runs/cold"],
+            "python -m benchmarks.cold --data books --out runs/cold",
+        ),
+    ],
+)
+def test_the_command_that_is_noted_names_no_folder_of_the_machine(
+    monkeypatch: pytest.MonkeyPatch, given: list[str], named: str
+) -> None:
+    monkeypatch.setattr("sys.argv", given)
+    assert bench.environment(0)["command"] == named
