@@ -22,7 +22,7 @@ from teacher.content import sharpened
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, fusion_cases, validation_ndcg, with_popularity
 from teacher.item_models import Chosen, Tuner, fit, settle, without_text
-from teacher.readings import ADAPTED, FROZEN, SENTENCE, load_readings
+from teacher.readings import ADAPTED, FROZEN, SENTENCE, TITLED, Fingerprints, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, Scorer
 from teacher.sequence import SequenceModel, SequenceScorer, readable, train
@@ -94,11 +94,14 @@ class Target:
         self.facts: dict[str, Any] = run.facts("teacher/holdout")
         self.base = open_base(self.recipe)
         if self.base.sequence:
-            fingerprint = run.facts("teacher/vectors")["backbone_fingerprint"]
-            self.base.sequence.check(fingerprint, self.recipe.sequence)
-        self.texts = load_readings(run, self.recipe)
+            readers = Fingerprints(**run.facts("teacher/vectors")["fingerprints"])
+            self.base.sequence.check(readers, self.recipe.sequence)
+        texts, used = load_readings(run, self.recipe), self.facts["reading"]["used"]
+        self.titled = texts.titled is not None and used.endswith(TITLED)
+        # The ways that are compared read titles twice if the run does.
+        self.texts = texts.titled if texts.titled and self.titled else replace(texts, titled=None)
         self.readings = {way: self.texts.vectors(way) for way in self.texts.ways}
-        self.way: str = self.facts["reading"]["used"]
+        self.way = used.removesuffix(TITLED)
         self.vectors = self.readings[self.way]
 
     def from_scratch(self, seed: int, id_rate: float) -> SequenceModel:
@@ -108,7 +111,7 @@ class Target:
     def transferred(self, seed: int, id_rate: float) -> SequenceModel:
         assert self.base.sequence is not None
         model = self.from_scratch(seed, id_rate)
-        self.base.sequence.start(model, self.texts.basis(self.way))
+        self.base.sequence.start(model, *self.texts.bases(self.way))
         return model
 
     def on_ids(self, seed: int, id_rate: float) -> SequenceModel:

@@ -56,6 +56,7 @@ def study(
         "data": data_record(run),
         "settings": settings,
         "source_domains": target.base.domains,
+        "titled": target.titled,
     }
     rows = {row["share"]: row for row in _kept(path, settings)}
     for share in shares:

@@ -59,6 +59,12 @@ class Dataset:
         names = (c.TITLE, c.DESCRIPTION, c.CATEGORIES, c.CREATOR, c.YEAR)
         return [item_text(*row) for row in self.items.select(names).iter_rows()]
 
+    @cached_property
+    def titles(self) -> list[str]:
+        """The beginnings of ``texts``: title, year and creator."""
+        rows = self.items.select(c.TITLE, c.CREATOR, c.YEAR).iter_rows()
+        return [item_text(title, creator=creator, year=year) for title, creator, year in rows]
+
     @property
     def ordered(self) -> bool:
         """Whether any interaction has a known place in its user's history."""

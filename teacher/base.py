@@ -13,12 +13,12 @@ import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch.nn import functional
 
 from pocketrec.errors import UsageError
 from pocketrec.files import atomic_write, read_json
 from teacher.adapter import FACTS, adapter_sha
-from teacher.backbone import SMOLLM2
+from teacher.backbone import MINILM, SMOLLM2
+from teacher.readings import Fingerprints
 from teacher.recipe import NONE, SequenceRecipe, TeacherRecipe
 from teacher.sequence import SequenceModel
 
@@ -36,8 +36,9 @@ class BaseTeacher:
     """Weights of a sequence model that was pre-trained on many domains.
 
     Attributes:
-        state: the model's weights; ``project.weight`` float32 [d, h] reads the language model's own space.
-        facts: what made it: backbone fingerprint, domains, recipe, seed, minutes.
+        state: the model's weights; ``project.weight`` float32 [d, h + s] reads the language model's own space, and that of
+            the sentence encoder beside it.
+        facts: what made it: fingerprints of those, domains, recipe, seed, minutes.
     """
 
     state: dict[str, torch.Tensor]
@@ -58,10 +59,14 @@ class BaseTeacher:
             digest.update(value.numpy().tobytes())
         return digest.hexdigest()
 
-    def check(self, fingerprint: str, recipe: SequenceRecipe) -> None:
-        """Raises UsageError: it was trained on vectors of another backbone, or for a model of another shape."""
-        found = {"language model": self.facts["fingerprint"], **self._shape()}
-        expected = {"language model": fingerprint} | {n: getattr(recipe, n) for n in SHAPE}
+    def check(self, readers: Fingerprints, recipe: SequenceRecipe) -> None:
+        """Raises UsageError: it was trained on what other models read, or for a model of another shape."""
+        made = Fingerprints(**self.facts["fingerprints"])
+        found = {"language model": made.language, **self._shape()}
+        expected = {"language model": readers.language} | {n: getattr(recipe, n) for n in SHAPE}
+        if made.sentences and readers.sentences:
+            found["sentence encoder"] = made.sentences
+            expected["sentence encoder"] = readers.sentences
         for name in expected:
             if expected[name] != found[name]:
                 raise UsageError(
@@ -77,28 +82,47 @@ class BaseTeacher:
         made = self.facts["recipe"]["sequence"]
         return {name: made[name] for name in SHAPE}
 
-    def start(self, model: SequenceModel, basis: npt.NDArray[np.float32]) -> None:
+    def start(
+        self,
+        model: SequenceModel,
+        language: npt.NDArray[np.float32],
+        sentences: npt.NDArray[np.float32] | None = None,
+    ) -> None:
         """Give ``model`` these weights.
 
+        The rotation from the catalogue's own dimensions goes into the projection, so the model stays as small as any
+        other. What a sentence encoder says starts without weight where the base has learned without one. Long training
+        has made the projected texts several times as long as a new model's: they are made as short as those, which
+        changes no cosine, for the ID residual learns by steps of one size, and beside long ones it would be nothing.
+
         Args:
-            basis: float32 [h, v], where the first v dimensions of the model's item vectors lie in the language model's
-                space (``Readings.basis``). The rotation goes into the projection, so the model stays as small as any
-                other. Further dimensions are those of another encoder: the model starts without them.
+            language: float32 [h, v], where the first v dimensions of the model's item vectors lie in the language
+                model's space, and
+            sentences: float32 [s, w], where the others lie in the sentence encoder's, if any (``Readings.bases``).
         """
-        wide, narrow = basis.shape
-        # Models read unit vectors at unit variance, that is, times the root of their width.
-        scale = math.sqrt(wide / narrow)
+        learned = self.state["project.weight"]
+        split, wide = len(language), learned.shape[1]
+        parts = [learned[:, :split] @ torch.from_numpy(language)]
+        known = language.shape[1]
+        if sentences is not None and wide > split:
+            parts.append(learned[:, split:] @ torch.from_numpy(sentences))
+            known += sentences.shape[1]
+        elif sentences is not None:
+            parts.append(learned.new_zeros(len(learned), sentences.shape[1]))
         # Where histories are longer than in any source, a later place is read like the last that was learned.
         places = torch.arange(model.length + 1).clamp(max=len(self.state["position"]) - 1)
-        projection = self.state["project.weight"] @ torch.from_numpy(basis) * scale
-        further = model.vectors.shape[1] - narrow
+        new_length = model.text_length()
         state = {
             **model.state_dict(),
             **self.state,
-            "project.weight": functional.pad(projection, (0, further)),
+            # Models read unit vectors at unit variance, that is, times the root of their width.
+            "project.weight": torch.cat(parts, dim=1) * math.sqrt(wide / known),
             "position": self.state["position"][places],
         }
         model.load_state_dict(state)
+        shorter = new_length / model.text_length()
+        for parameter in model.project.parameters():
+            parameter.data *= shorter
 
     def save(self, folder: Path) -> None:
         """Write ``base.safetensors`` into ``folder``, the facts inside."""
@@ -151,7 +175,11 @@ def open_base(recipe: TeacherRecipe) -> Base:
     if recipe.backbone != SMOLLM2 or recipe.layer is not None or not RELEASED.is_dir():
         return Base()
     base = _open(RELEASED)
-    fits = base.sequence is not None and base.sequence.fits(recipe.sequence)
+    fits = (
+        base.sequence is not None
+        and base.sequence.fits(recipe.sequence)
+        and recipe.sentence_encoder in (MINILM, NONE)
+    )
     return base if fits else Base(base.adapter)
 
 

@@ -95,6 +95,11 @@ class SequenceModel(nn.Module):
         x = self.layers(self.input_norm(x), mask=mask, is_causal=True)
         return functional.normalize(self.output_norm(x), dim=-1)
 
+    @torch.no_grad()
+    def text_length(self) -> float:
+        """Mean length of the projected text vectors, before items are made unit vectors."""
+        return float(self.project(self.vectors).norm(dim=1).mean())
+
     def save(self, path: Path) -> None:
         """Write what was learned, as safetensors."""
         learned = {name: parameter.detach().cpu() for name, parameter in self.named_parameters()}

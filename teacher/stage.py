@@ -34,7 +34,14 @@ from teacher.item_models import (
     without_text,
 )
 from teacher.learned_fusion import choose_fusion
-from teacher.readings import FROZEN, Readings, load_readings, read_texts, reads_with_adapter
+from teacher.readings import (
+    FROZEN,
+    Fingerprints,
+    Readings,
+    load_readings,
+    read_texts,
+    reads_with_adapter,
+)
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
@@ -79,7 +86,7 @@ def run(run: Run, report: Report) -> None:
         report,
     )
     if base.sequence:
-        base.sequence.check(vectors["backbone_fingerprint"], recipe.sequence)
+        base.sequence.check(Fingerprints(**vectors["fingerprints"]), recipe.sequence)
     sha = base.sequence.sha if base.sequence else None
     inputs = {"recipe": settings, "vectors": vectors["sha"], "base": sha}
     facts = run.artefact(
@@ -189,7 +196,7 @@ def _choose(
     def trained(start: str, id_rate: float) -> tuple[SequenceModel, Trained]:
         model = _sequence_model(run, recipe.sequence, vectors, length, id_rate)
         if start == TRANSFER and base.sequence:
-            base.sequence.start(model, readings.basis(reading.used))
+            base.sequence.start(model, *readings.bases(reading.used))
         return model, _train_sequence(run, recipe.sequence, split, model, start, each, None, report)
 
     from_scratch = {rate: trained(SCRATCH, rate) for rate in rates}

@@ -26,6 +26,9 @@ def pretrain(
     backbone: Annotated[
         str, typer.Option(metavar="MODEL", help="The language model, as in a recipe.")
     ] = "smollm2",
+    sentence_encoder: Annotated[
+        str, typer.Option(metavar="MODEL", help="Read beside it, as in a recipe.")
+    ] = "minilm",
     steps: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Most training steps.")
     ] = None,
@@ -41,7 +44,7 @@ def pretrain(
 
     folders = [data_folder(source) for source in sources]
     load_training("base_training").train_base(
-        folders, out, minutes, seed, backbone, steps, RichReport()
+        folders, out, minutes, seed, backbone, sentence_encoder, steps, RichReport()
     )
 
 

@@ -62,10 +62,11 @@ def teach(run):
     vectors[np.arange(ITEMS), np.arange(ITEMS) // PER_GENRE] += 1  # the frozen half knows genres
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     whitening = Whitening(np.zeros(HIDDEN, np.float32), unit_rows((HIDDEN, 32), seed=1))
-    Readings(vectors, unit_rows((ITEMS, 16), seed=2), whitening, 16).save(folder)
+    beside = Whitening(np.zeros(8, np.float32), unit_rows((8, 16), seed=3))
+    Readings(vectors, unit_rows((ITEMS, 16), seed=2), whitening, beside, 16).save(folder)
     knn = {"kind": "ItemKNN", "settings": {"neighbours": 20, "shrink": 10}, "decay": 1.0}
     records = {
-        "teacher-vectors": {"backbone_fingerprint": "tiny"},
+        "teacher-vectors": {"fingerprints": {"language": "tiny", "sentences": "small"}},
         "teacher-holdout": {
             "item_models": {"EASE": EASE, "ItemKNN": {**knn, "validation": 0.1}},
             "exact_items": ITEMS,
@@ -92,7 +93,11 @@ def _quick():
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     torch.manual_seed(0)
-    facts = {"fingerprint": "tiny", "domains": {"films": {}}, "recipe": {"sequence": vars(MODEL)}}
+    facts = {
+        "fingerprints": {"language": "tiny", "sentences": None},
+        "domains": {"films": {}},
+        "recipe": {"sequence": vars(MODEL)},
+    }
     BaseTeacher.of(SequenceModel(unit_rows((5, HIDDEN)), 12, MODEL), facts).save(folder / "base")
     (folder / "recipe.toml").write_text(RECIPE.format(base=folder / "base"))
     data = write_tiny_data(folder / "books")
@@ -107,7 +112,7 @@ def target(run):
 
 
 def measure(target, share):
-    return FewShot(target, share, seconds=5, seed=0, report=Recorder()).measure()
+    return FewShot(target, share, seconds=600, seed=0, report=Recorder()).measure()
 
 
 def by_name(row):
@@ -241,7 +246,7 @@ def test_with_everything_the_peers_are_the_run_s(target, tenth):
 def test_fine_tuning_that_spoils_the_base_teacher_is_left_out(target, monkeypatch):
     worse = itertools.count(1)  # each validation in training finds its targets a rank lower
     monkeypatch.setattr(sequence, "rank_targets", lambda *given: np.array([next(worse)]))
-    found = FewShot(target, 0.1, seconds=5, seed=0, report=Recorder()).sequence_systems()
+    found = FewShot(target, 0.1, seconds=600, seed=0, report=Recorder()).sequence_systems()
     untrained, tuned = found[UNTRAINED], found[TRAINED[2]]
     assert tuned.settings.startswith("Sequence from the base teacher (0 epochs, IDs at rate ")
     assert tuned.validation == untrained.validation
@@ -254,7 +259,7 @@ def test_fine_tuning_that_spoils_the_base_teacher_is_left_out(target, monkeypatc
 
 
 def test_the_best_of_every_decay_and_sharpness(target, monkeypatch):
-    few = FewShot(target, 0, seconds=5, seed=0, report=Recorder())
+    few = FewShot(target, 0, seconds=600, seed=0, report=Recorder())
     # By their order: at each sharpness both decays; a tie keeps the first.
     seen = iter([0.1, 0.3, 0.4, 0.4])
     monkeypatch.setattr(few_shot, "validation_ndcg", lambda *given: next(seen))
@@ -283,7 +288,8 @@ def test_without_a_base_teacher_there_is_nothing_to_compare(target):
 def test_a_base_teacher_of_another_language_model_is_refused(run):
     other = Run(run.folder, run.settings)
     facts = other.facts
-    other.facts = lambda name: {**facts(name), "backbone_fingerprint": "another"}
+    read = {"fingerprints": {"language": "another", "sentences": "small"}}
+    other.facts = lambda name: {**facts(name), **read}
     with pytest.raises(UsageError, match="language model another, found tiny"):
         Target(other)
 

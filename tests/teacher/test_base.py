@@ -18,7 +18,9 @@ def test_the_default_recipe_gets_the_released_one_whole() -> None:
     assert base.adapter == RELEASED / ADAPTER
     assert base.sequence is not None
     trained_on = json.loads((base.adapter / FACTS).read_text())["backbone"]
-    assert base.sequence.facts["fingerprint"].startswith(f"{trained_on}/adapter-")
+    readers = base.sequence.facts["fingerprints"]
+    assert readers["language"].startswith(f"{trained_on}/adapter-")
+    assert readers["sentences"].startswith("all-minilm-l6-v2-")
     assert len(base.domains) == 10
     assert not HELD_OUT & set(base.domains)
 

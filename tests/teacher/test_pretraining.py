@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from scipy.linalg import block_diag
 from tiny_data import Recorder, save_tiny_backbone, tiny_histories, unit_rows, write_tiny_data
 
 from pocketrec.errors import DataError, UsageError
@@ -20,7 +21,7 @@ from teacher.base import FILE, BaseTeacher
 from teacher.base_training import train_base
 from teacher.contrastive import train_adapter
 from teacher.pretraining import Domain, Sampler, pretrain
-from teacher.readings import ADAPTED, FROZEN, SENTENCE, Readings
+from teacher.readings import ADAPTED, FROZEN, SENTENCE, TITLED, Readings
 from teacher.recipe import PretrainingRecipe, SequenceRecipe
 from teacher.sequence import SequenceModel, SequenceScorer
 from teacher.stage import BOTH, SCRATCH, TRANSFER
@@ -117,23 +118,57 @@ def test_the_rotation_goes_into_the_projection() -> None:
     assert torch.equal(target.position, shared.position[:6])
 
 
+def two_readers(seed: int) -> Readings:
+    """30 texts, read by a language model of ``WIDTH`` numbers and an encoder of 10."""
+    rng = np.random.default_rng(seed)
+    raw, beside = (rng.normal(size=(30, wide)).astype(np.float32) for wide in (WIDTH, 10))
+    whitening, other = fit_whitening(raw, 7), fit_whitening(beside, 7)
+    return Readings(whitening.apply(raw), other.apply(beside), whitening, other, 7)
+
+
 def test_what_another_encoder_says_starts_without_weight() -> None:
     """Beside a sentence encoder's vectors a model starts as one that does not read them, and learns to."""
-    raw = np.random.default_rng(0).normal(size=(30, WIDTH)).astype(np.float32)
-    whitening = fit_whitening(raw, 7)
-    readings = Readings(whitening.apply(raw), unit_rows((30, 7)), whitening, 7)
+    readings = two_readers(0)
     base = BaseTeacher.of(SequenceModel(unit_rows((5, WIDTH)), 9, SMALL), {})
     plain, wider = (
         SequenceModel(readings.vectors(way), 9, SMALL).eval() for way in (FROZEN, FROZEN + SENTENCE)
     )
-    base.start(plain, readings.basis(FROZEN))
-    base.start(wider, readings.basis(FROZEN + SENTENCE))
+    base.start(plain, *readings.bases(FROZEN))
+    base.start(wider, *readings.bases(FROZEN + SENTENCE))
     torch.testing.assert_close(wider.items(), plain.items(), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(wider.project.weight[:, :7], plain.project.weight)
     assert not wider.project.weight[:, 7:].any()
     wider.items()[:, 0].sum().backward()
     assert wider.project.weight.grad is not None
     assert wider.project.weight.grad[0, 7:].all()
+
+
+def test_what_two_encoders_say_is_read_as_in_the_sources_and_each_alone() -> None:
+    readings = two_readers(0)
+    both = FROZEN + SENTENCE
+    shared = readings.vectors(both) @ block_diag(*readings.bases(both)).T
+    source = SequenceModel(shared.astype(np.float32), 9, SMALL).eval()
+    base = BaseTeacher.of(source, {})
+    target, alone = (
+        SequenceModel(readings.vectors(way), 9, SMALL).eval() for way in (both, FROZEN)
+    )
+    base.start(target, *readings.bases(both))
+    torch.testing.assert_close(target.items(), source.items(), atol=1e-5, rtol=1e-4)
+    base.start(alone, *readings.bases(FROZEN))
+    language = np.pad(readings.vectors(FROZEN) @ readings.bases(FROZEN)[0].T, ((0, 0), (0, 10)))
+    expected = SequenceModel(language, 9, SMALL)
+    expected.load_state_dict({**expected.state_dict(), **base.state})
+    torch.testing.assert_close(alone.items(), expected.eval().items(), atol=1e-5, rtol=1e-4)
+
+
+def test_long_training_leaves_ids_as_much_to_say_as_they_have_anew() -> None:
+    trained = SequenceModel(unit_rows((5, WIDTH)), 9, SMALL)
+    with torch.no_grad():
+        trained.project.weight *= 8
+        trained.project.bias *= 8
+    target = SequenceModel(unit_rows((9, WIDTH), seed=1), 9, SMALL).eval()
+    length = target.text_length()
+    BaseTeacher.of(trained, {}).start(target, np.eye(WIDTH, dtype=np.float32))
+    assert target.text_length() == pytest.approx(length, rel=1e-5)
 
 
 def test_places_beyond_those_of_the_sources_are_read_like_the_last() -> None:
@@ -178,7 +213,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sources = [write_tiny_data(folder / name, seed) for seed, name in enumerate("abc")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("POCKETREC_CACHE", str(folder / "cache"))
-        train_base(sources[:2], folder / "base", 5, 0, str(folder / "backbone"), 20, Recorder())
+        models = (str(folder / "backbone"), str(folder / "encoder"))
+        train_base(sources[:2], folder / "base", 5, 0, *models, 20, Recorder())
         yield folder
 
 
@@ -187,7 +223,7 @@ def test_a_source_without_pairs_is_named(folder: Path, tmp_path: Path) -> None:
     source.mkdir()
     (source / "items.csv").write_text("item_id,title\na,A\nb,B\nc,C\n")
     (source / "interactions.csv").write_text("user_id,item_id,position\nu,a,1\nu,b,2\nu,c,3\n")
-    arguments = (tmp_path / "out", 1, 0, str(folder / "backbone"), 1, Recorder())
+    arguments = (tmp_path / "out", 1, 0, str(folder / "backbone"), "none", 1, Recorder())
     with pytest.raises(DataError, match="thin: expected a user with two training choices"):
         train_base([source], *arguments)
     assert not (tmp_path / "out").exists()
@@ -226,8 +262,8 @@ def test_a_build_starts_from_the_base_teacher_beside_a_sentence_encoder(
     monkeypatch.setattr(stage, "_choose_reading", lambda *given: chosen)
     started, start = [], BaseTeacher.start
 
-    def remember(base: BaseTeacher, model: SequenceModel, basis: npt.NDArray[np.float32]) -> None:
-        start(base, model, basis)
+    def remember(base: BaseTeacher, model: SequenceModel, *bases: npt.NDArray[np.float32]) -> None:
+        start(base, model, *bases)
         started.append(model.project.weight.detach().clone())
 
     monkeypatch.setattr(BaseTeacher, "start", remember)
@@ -237,7 +273,7 @@ def test_a_build_starts_from_the_base_teacher_beside_a_sentence_encoder(
     assert np.load(run.folder / "teacher/final/item_vectors.npy").shape[1] == 2 * 16
     assert started[0].shape == (128, 2 * 16)
     assert started[0][:, :16].any()
-    assert not started[0][:, 16:].any()
+    assert started[0][:, 16:].any()
 
 
 def test_an_adapter_reads_the_texts_of_a_build(folder: Path) -> None:
@@ -258,9 +294,10 @@ def test_an_adapter_reads_the_texts_of_a_build(folder: Path) -> None:
     run = Run.open(folder / "adapted-run", folder / "c", recipe=recipe)
     stage.run(run, Recorder())
     vectors, facts = run.facts("teacher/vectors"), run.facts("teacher/holdout")
-    assert "/adapter-" in vectors["backbone_fingerprint"]
+    assert "/adapter-" in vectors["fingerprints"]["language"]
     assert np.load(run.folder / "teacher/vectors/vectors.npy").shape[1] == 2 * 16
     widths = {FROZEN: 16, ADAPTED: 32, FROZEN + SENTENCE: 32, ADAPTED + SENTENCE: 48}
+    widths |= {way + TITLED: width for way, width in widths.items()}
     assert set(facts["reading"]["ndcg"]) == set(widths)
     used = np.load(run.folder / "teacher/final/item_vectors.npy")
     assert used.shape[1] == widths[facts["reading"]["used"]]

@@ -1,5 +1,6 @@
 """What several readers say of the same texts: how their vectors lie side by side, and what a run keeps of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,8 @@ from teacher.readings import (
     ADAPTED,
     FROZEN,
     SENTENCE,
+    TITLED,
+    Readers,
     Readings,
     Vectors,
     load_readings,
@@ -42,7 +45,10 @@ def side_by_side(*parts: Vectors) -> Vectors:
 def made(adapter: bool = True, sentences: bool = True) -> Readings:
     language = side_by_side(BY_MODEL, BY_ADAPTER) if adapter else BY_MODEL
     whitening = Whitening(np.arange(6, dtype=np.float32), unit_rows((6, language.shape[1])))
-    return Readings(language, BY_ENCODER if sentences else None, whitening, 2)
+    if not sentences:
+        return Readings(language, None, whitening, None, 2)
+    beside = Whitening(np.arange(5, dtype=np.float32), unit_rows((5, 2), seed=1))
+    return Readings(language, BY_ENCODER, whitening, beside, 2)
 
 
 @pytest.mark.parametrize(
@@ -99,18 +105,22 @@ def test_without_an_adapter_a_sentence_encoder_has_half_a_say() -> None:
 def test_of_any_readings_too(count: int, items: int, width: int, seed: int) -> None:
     *language, sentences = (unit_rows((items, width), seed + n) for n in range(count + 1))
     whitening = Whitening(np.zeros(1, np.float32), np.zeros((1, count * width), np.float32))
-    readings = Readings(side_by_side(*language), sentences, whitening, width)
+    readings = Readings(side_by_side(*language), sentences, whitening, whitening, width)
     vectors = readings.vectors(readings.ways[-1])
     mean = np.mean([part @ part.T for part in (*language, sentences)], axis=0)
     np.testing.assert_allclose(vectors @ vectors.T, mean, atol=1e-5)
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_the_basis_is_that_of_the_language_readings_alone() -> None:
+def test_each_model_has_its_own_basis() -> None:
     readings = made()
+    assert readings.sentence_whitening is not None
     for way, width in zip(WAYS, (2, 4, 2, 4), strict=True):
-        expected = readings.whitening.basis[:, :width]
-        np.testing.assert_array_equal(readings.basis(way), expected)
+        language, *beside = readings.bases(way)
+        np.testing.assert_array_equal(language, readings.whitening.basis[:, :width])
+        assert len(beside) == way.endswith(SENTENCE)
+        for basis in beside:
+            np.testing.assert_array_equal(basis, readings.sentence_whitening.basis)
         assert reads_with_adapter(way) == (width == 4)
 
 
@@ -118,13 +128,57 @@ def test_the_basis_is_that_of_the_language_readings_alone() -> None:
 def test_saved_and_loaded(tmp_path: Path, sentences: bool) -> None:
     readings = made(sentences=sentences)
     readings.save(tmp_path)
-    files = {"vectors.npy", "whitening.safetensors"} | ({"sentences.npy"} if sentences else set())
+    files = {"vectors.npy", "whitening.safetensors"}
+    if sentences:
+        files |= {"sentences.npy", "sentence-whitening.safetensors"}
     assert {path.name for path in tmp_path.iterdir()} == files
     again = Readings.load(tmp_path, 2)
     assert again.ways == readings.ways
     for way in again.ways:
         np.testing.assert_array_equal(again.vectors(way), readings.vectors(way))
-        np.testing.assert_array_equal(again.basis(way), readings.basis(way))
+        for one, other in zip(again.bases(way), readings.bases(way), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_titles_stand_beside_the_texts(tmp_path: Path) -> None:
+    plain = made()
+    readings = replace(plain, titled=replace(made(), language=side_by_side(BY_ADAPTER, BY_MODEL)))
+    assert readings.ways == WAYS + [way + TITLED for way in WAYS]
+    readings.save(tmp_path)
+    again = Readings.load(tmp_path, 2)
+    assert again.ways == readings.ways
+    for way in WAYS:
+        assert reads_with_adapter(way + TITLED) == reads_with_adapter(way)
+        np.testing.assert_array_equal(again.vectors(way), plain.vectors(way))
+    for way, parts in (
+        (FROZEN, [BY_ADAPTER]),
+        (ADAPTED + SENTENCE, [BY_ADAPTER, BY_MODEL, BY_ENCODER]),
+    ):
+        found = again.vectors(way + TITLED)
+        np.testing.assert_allclose(found, side_by_side(*parts), atol=1e-6)
+
+
+def test_a_title_counts_as_much_as_the_text_and_only_where_it_is_another(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("POCKETREC_CACHE", str(tmp_path))
+    name, recipe = str(folder / "model"), TeacherRecipe(dimensions=16)
+    titles, texts = zip(*((title, f"{title}. {said}") for title, said in tiny_texts()), strict=True)
+    titles, texts = list(titles), list(texts)
+    readers = Readers.load(name, None, "none", None)
+    counts = np.zeros(len(texts), dtype=np.int64)
+    readings, read = readers.read(texts, titles, counts, recipe, None, Recorder())
+    assert read == {name: len(texts)}
+    both = [
+        encode_items(part, readers.language, tmp_path / "c").vectors for part in (texts, titles)
+    ]
+    mean = (both[0] + both[1]) / 2
+    expected = fit_whitening(mean, 16).apply(mean)
+    found = readings.vectors(FROZEN + TITLED)
+    np.testing.assert_allclose(found @ found.T, expected @ expected.T, atol=1e-2)
+    for same in (texts, None):
+        readings, _ = readers.read(texts, same, counts, recipe, None, Recorder())
+        assert readings.ways == [FROZEN]
 
 
 def test_nothing_to_load(tmp_path: Path) -> None:
@@ -190,8 +244,11 @@ def test_a_run_says_which_models_read(folder: Path, read: tuple[Run, Recorder]) 
     both = f"{folder / 'model'} and {folder / 'encoder'}"
     facts = run.facts("teacher/vectors")
     assert facts["backbone"] == both
-    assert facts["backbone_fingerprint"] == load_backbone(str(folder / "model")).fingerprint
     model, encoder = str(folder / "model"), str(folder / "encoder")
+    assert facts["fingerprints"] == {
+        "language": load_backbone(model).fingerprint,
+        "sentences": load_backbone(encoder).fingerprint,
+    }
     assert facts["encoded"] == {model: ITEMS, encoder: ITEMS}
     assert (
         facts["summary"]
@@ -203,8 +260,9 @@ def test_a_run_says_which_models_read(folder: Path, read: tuple[Run, Recorder]) 
 def test_validation_chooses_among_the_ways(read: tuple[Run, Recorder]) -> None:
     run, _ = read
     reading = run.facts("teacher/holdout")["reading"]
-    assert list(reading["ndcg"]) == [FROZEN, FROZEN + SENTENCE]
-    assert list(reading["differences"]) == [FROZEN + SENTENCE]
+    ways = [FROZEN, FROZEN + SENTENCE]
+    assert list(reading["ndcg"]) == ways + [way + TITLED for way in ways]
+    assert list(reading["differences"]) == list(reading["ndcg"])[1:]
     readings = load_readings(run, TeacherRecipe(**run.table("teacher")))
     for name in ("holdout", "final"):
         used = np.load(run.folder / "teacher" / name / "item_vectors.npy")
@@ -224,7 +282,7 @@ def test_without_time_texts_are_guessed_by_both_models(folder: Path, tmp_path: P
 def test_a_text_that_one_reader_knows_nothing_of_has_length_one_all_the_same() -> None:
     whitening = Whitening(np.zeros(2, np.float32), np.eye(2, dtype=np.float32))
     language, sentences = np.float32([[0, 0], [1, 0], [0, 0]]), np.float32([[1, 0], [0, 0], [0, 0]])
-    vectors = Readings(language, sentences, whitening, 2).vectors(FROZEN + SENTENCE)
+    vectors = Readings(language, sentences, whitening, whitening, 2).vectors(FROZEN + SENTENCE)
     np.testing.assert_array_equal(vectors, [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
 
 
