@@ -163,8 +163,8 @@ def test_a_title_counts_as_much_as_the_text_and_only_where_it_is_another(
 ) -> None:
     monkeypatch.setenv("POCKETREC_CACHE", str(tmp_path))
     name, recipe = str(folder / "model"), TeacherRecipe(dimensions=16)
-    titles, texts = zip(*((title, f"{title}. {said}") for title, said in tiny_texts()), strict=True)
-    titles, texts = list(titles), list(texts)
+    titles = [title for title, _, _ in tiny_texts()]
+    texts = [f"{title}. {genre}. {said}" for title, said, genre in tiny_texts()]
     readers = Readers.load(name, None, "none", None)
     counts = np.zeros(len(texts), dtype=np.int64)
     readings, read = readers.read(texts, titles, counts, recipe, None, Recorder())
