@@ -140,7 +140,7 @@ def notes(result: Result) -> list[str]:
         f"{data['name']}: the same {data['users']:,} test users in every table, {data['items']:,} items, "
         f"{data['protocol']}, ranked among the whole catalogue."
     ]
-    if result["titled"]:
+    if result.get("titled"):  # studies that are older read texts alone
         lines.append("Every reading is the mean of that of the text and that of its title alone.")
     if data["name"] in result["source_domains"]:
         lines.append(
