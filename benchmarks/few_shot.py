@@ -97,9 +97,10 @@ class Target:
             readers = Fingerprints(**run.facts("teacher/vectors")["fingerprints"])
             self.base.sequence.check(readers, self.recipe.sequence)
         texts, used = load_readings(run, self.recipe), self.facts["reading"]["used"]
-        self.titled = texts.titled is not None and used.endswith(TITLED)
+        self.titled = used.endswith(TITLED)
         # The ways that are compared read titles twice if the run does.
-        self.texts = texts.titled if texts.titled and self.titled else replace(texts, titled=None)
+        titled = texts.titled if self.titled else None
+        self.texts = titled or replace(texts, titled=None)
         self.readings = {way: self.texts.vectors(way) for way in self.texts.ways}
         self.way = used.removesuffix(TITLED)
         self.vectors = self.readings[self.way]
