@@ -1,5 +1,6 @@
 """MovieLens: ratings.csv (userId,movieId,rating,timestamp) with the titles in movies.csv beside it."""
 
+from collections.abc import Collection
 from reprlib import repr as shortened
 from typing import Final
 
@@ -11,6 +12,18 @@ from pocketrec.titles import split_title
 
 TITLES: Final = "movies.csv"
 BEST: Final = 5.0
+
+
+class ManyPeopleError(HistoryFileError):
+    """The ratings of several people, and nothing says whose to read: somebody must choose.
+
+    Attributes:
+        users: every userId of the file.
+    """
+
+    def __init__(self, message: str, users: Collection[str]) -> None:
+        super().__init__(message)
+        self.users = users
 
 
 def recognises(table: Table) -> bool:
@@ -35,7 +48,7 @@ def read(table: Table, titles: dict[str, str], user: str | None) -> History:
     """The ratings of one person: of ``user``, which may be None where the file has but one.
 
     Raises:
-        HistoryFileError: the file has several users, or not this one.
+        ManyPeopleError: the file has several users, or not this one.
     """
 
     def read_row(line: int, timestamp: int | None, movie: str, rating: str) -> Imported:
@@ -68,8 +81,9 @@ def _ratings_of(user: str | None, people: dict[str, list[Record]], name: str) ->
         (user,) = people
     if user is None or user not in people:
         wanted = "one person" if user is None else f"user {shortened(user)}"
-        raise HistoryFileError(
+        raise ManyPeopleError(
             f"{name}: expected the ratings of {wanted}, found those of {len(people):,} users; "
-            f"give one userId of the file, for example {shortened(next(iter(people)))}"
+            f"give one userId of the file, for example {shortened(next(iter(people)))}",
+            people.keys(),
         )
     return people[user]

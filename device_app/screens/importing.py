@@ -20,6 +20,7 @@ from pocketrec.errors import PocketRecError
 
 if TYPE_CHECKING:
     from device_app.importers.matching import Preview, Unsure
+    from device_app.importers.movielens import ManyPeopleError
     from device_app.importers.plain import Columns, UnknownColumnsError
     from device_app.importers.rows import Imported
     from device_app.session import Session
@@ -106,6 +107,31 @@ class ColumnChoice(BoxLayout):
         self.page.read_by({**self._guess, "title": self.titles, "rating": self.ratings or None})
 
 
+class PersonChoice(BoxLayout):
+    """Asks whose ratings to read of a file of several people.
+
+    Attributes:
+        people: how many.
+        page: what reads the file then.
+    """
+
+    people = NumericProperty()
+    page = ObjectProperty(None)
+
+    def __init__(self, error: "ManyPeopleError", page: "ImportPage") -> None:
+        self._users = error.users
+        super().__init__(page=page, people=len(error.users))
+
+    def choose(self) -> None:
+        user = self.ids.user.text.strip()
+        if user in self._users:
+            self.page.read_of(user)
+        else:
+            self.ids.error.text = (
+                f"The file has no userId {user}." if user else "Give the userId of your ratings."
+            )
+
+
 class ImportPage(OverPage):
     """What a file would bring in, and the rows that the user is asked about.
 
@@ -128,6 +154,7 @@ class ImportPage(OverPage):
     def __init__(self, path: Path) -> None:
         self._path = path
         self._columns: Columns | None = None
+        self._user: str | None = None
         self._preview: Preview | None = None
         self._candidates: list[CandidateRow] = []
         self._is_importing = False
@@ -136,11 +163,11 @@ class ImportPage(OverPage):
     def load(self) -> None:
         if self._preview is not None:  # what was chosen stays
             return
-        columns = self._columns
+        columns, user = self._columns, self._user
         self.present(self.skeleton)
 
         def read(session: "Session") -> "tuple[Preview, tuple[NewEvent, ...]]":
-            preview = session.preview(self._path, columns=columns)
+            preview = session.preview(self._path, columns=columns, user=user)
             return preview, preview.events
 
         self.ask(read, lambda answer: self._show(*answer), self._failed)
@@ -148,6 +175,11 @@ class ImportPage(OverPage):
     def read_by(self, columns: "Columns") -> None:
         """Read the file anew, now that its columns are known."""
         self._columns = columns
+        self.load()
+
+    def read_of(self, user: str) -> None:
+        """Read the file anew, now that it is known whose ratings are meant."""
+        self._user = user
         self.load()
 
     def choose(self, chosen: CandidateRow) -> None:
@@ -201,10 +233,13 @@ class ImportPage(OverPage):
 
     def _failed(self, error: PocketRecError) -> None:
         # Imported here: by now the worker has loaded what it needs.
+        from device_app.importers.movielens import ManyPeopleError
         from device_app.importers.plain import UnknownColumnsError
 
         if isinstance(error, UnknownColumnsError):
             self.present(ColumnChoice(error, self))
+        elif isinstance(error, ManyPeopleError):
+            self.present(PersonChoice(error, self))
         else:
             self.present_error(error, self.load)
 

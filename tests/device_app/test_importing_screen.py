@@ -231,3 +231,31 @@ def test_columns_that_do_not_say_what_they_hold_are_asked_for(
     driver.tap(driver.shown("PillButton", text="Import 2")[0])
     driver.until(lambda: driver.snack == "Imported 2")
     assert events() == [("m01", "like"), ("m02", "dislike")]
+
+
+def test_a_file_of_several_people_asks_whose_ratings_are_meant(
+    start: Start, downloads: Path, events: Any
+) -> None:
+    (downloads / "movies.csv").write_text("movieId,title\n1,The Laugh\n2,The Ghost\n")
+    (downloads / "ratings.csv").write_text(
+        "userId,movieId,rating,timestamp\n7,1,5.0,964982703\n8,1,1.0,964982704\n8,2,4.5,964982705\n"
+    )
+    driver = start()
+    open_file(driver, "ratings.csv")
+    driver.until(lambda: driver.shown("PersonChoice"))
+    choice = driver.shown("PersonChoice")[0]
+    read = driver.shown("PillButton", text="Read it")[0]
+    driver.tap(read)
+    assert choice.ids.error.text == "Give the userId of your ratings."
+    driver.tap(choice.ids.user)
+    driver.window.dispatch("on_textinput", "9")
+    driver.tap(read)
+    assert choice.ids.error.text == "The file has no userId 9."
+    choice.ids.user.text = ""
+    driver.tap(choice.ids.user)
+    driver.window.dispatch("on_textinput", "8")
+    driver.tap(read)
+    driver.until(lambda: driver.shown("PillButton", text="Import 2"))
+    driver.tap(driver.shown("PillButton", text="Import 2")[0])
+    driver.until(lambda: driver.snack == "Imported 2")
+    assert events() == [("m01", "dislike"), ("m02", "like")]
