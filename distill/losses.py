@@ -15,9 +15,10 @@ def logit_distillation(student: Tensor, teacher: Tensor, temperature: float) -> 
         student, teacher: logits float32 [P, M] over the same items.
         temperature: above 1 it spreads the teacher's mass over more items; the factor T^2 keeps gradients comparable.
     """
-    target = (teacher / temperature).softmax(dim=-1)
-    found = (student / temperature).log_softmax(dim=-1)
-    return functional.kl_div(found, target, reduction="batchmean") * temperature**2
+    # Both as logarithms: x log x of a probability takes a sixth of a step on a CPU.
+    target, found = ((logits / temperature).log_softmax(dim=-1) for logits in (teacher, student))
+    kl = functional.kl_div(found, target, reduction="batchmean", log_target=True)
+    return kl * temperature**2
 
 
 def ranking_distillation(

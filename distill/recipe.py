@@ -40,11 +40,11 @@ class StudentRecipe(BaseModel):
     """Items a step that embedding and relation distillation compare."""
     learning_rate: PositiveFloat = 2e-3
     weight_decay: float = Field(0.05, ge=0)
-    batch: PositiveInt = 256
+    batch: PositiveInt = 128
     """Windows a step."""
-    batch_places: PositiveInt = 2048
+    batch_places: PositiveInt = 1024
     """Most places to predict a step: long histories make smaller batches."""
-    negatives: PositiveInt = 2048
+    negatives: PositiveInt = 1024
     """Sampled items in the loss where the catalogue holds more than four times as many."""
     epochs: PositiveInt = 30
     evaluate_every: PositiveInt = 2
@@ -58,8 +58,9 @@ class StudentRecipe(BaseModel):
     """Its part of the learning rate."""
     neighbours: tuple[PositiveInt, ...] = (20, 50, 100, 200)
     """Entries an item in the neighbour table, on average; validation chooses among them."""
-    table_entries: PositiveInt = 400_000
-    """Most entries in all where that leaves the smallest choice; an entry takes about two bytes."""
+    table_entries: PositiveInt = 700_000
+    """Most entries in all where that leaves the smallest choice; an entry takes three bytes, in a catalogue
+    of more than 65,536 items five."""
     table_gain: float = Field(0.01, ge=0)
     """Share of validation NDCG@10 that the next larger table must gain to be worth its bytes."""
     vocabulary: PositiveInt = 8192

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from distill.recipe import StudentRecipe
+from training.dropout import Dropout
 
 
 class TextEncoder(nn.Module):
@@ -53,7 +54,7 @@ class Block(nn.Module):
         self.feed_norm = nn.LayerNorm(dimensions)
         self.expand = nn.Linear(dimensions, 2 * dimensions)
         self.contract = nn.Linear(2 * dimensions, dimensions)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """Attend to what the mask leaves, or with the last step alone to all of them.
@@ -148,7 +149,7 @@ class ItemTable(nn.Module):
         self.residual = nn.Embedding(len(features), recipe.dimensions)
         nn.init.zeros_(self.residual.weight)
         self.id_rate = recipe.id_rate or 1.0
-        self.dropout = nn.Dropout(recipe.item_dropout)
+        self.dropout = Dropout(recipe.item_dropout)
 
     def forward(self, rows: Tensor | None = None) -> Tensor:
         """Unit vectors of all items, float32 [N, d], or of some ``rows`` int64 [M]; float32 [M, d]."""

@@ -22,9 +22,9 @@ from distill.student import ItemTable, SequenceEncoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
-from pocketrec.schedule import Course
-from pocketrec.sequences import PAD, batches, renumbered, trimmed
 from pocketrec.splits import Cases, Indices
+from training.schedule import Course
+from training.sequences import PAD, batches, renumbered, trimmed
 
 
 class Teacher:
@@ -93,6 +93,7 @@ def train_sequence_encoder(
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             betas=(0.9, 0.98),
+            fused=True,
         )
 
     optimiser = fresh_optimiser()

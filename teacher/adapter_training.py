@@ -18,7 +18,6 @@ from torch.nn import functional
 
 from pocketrec.errors import RunError, UsageError
 from pocketrec.files import atomic_write
-from pocketrec.schedule import warmup_cosine
 from pocketrec.splits import Indices
 from teacher.adapter import save_adapter
 from teacher.backbone import SMOLLM2, Backbone
@@ -27,6 +26,7 @@ from teacher.domains import Domain
 from teacher.layers import Targets, UpperLayers
 from teacher.pairs import Batch, Batches, PairSampler
 from teacher.recipe import Strict
+from training.schedule import warmup_cosine
 
 LOG_EVERY = 20
 CHECKPOINT, LOG = "checkpoint.pt", "log.jsonl"

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pocketrec.schedule import warmup_cosine
-from pocketrec.sequences import PAD, renumbered, window_length, windows
 from pocketrec.splits import Indices
 from teacher.device import best_device
 from teacher.recipe import PretrainingRecipe
 from teacher.sequence import SequenceModel
+from training.schedule import warmup_cosine
+from training.sequences import PAD, renumbered, window_length, windows
 
 
 @dataclass(frozen=True)

@@ -35,11 +35,11 @@ class SequenceRecipe(Strict):
     """Most history items read; shorter where the data set's histories are."""
     learning_rate: PositiveFloat = 2e-3
     weight_decay: float = Field(0.05, ge=0)
-    batch: PositiveInt = 256
+    batch: PositiveInt = 128
     """Windows a step."""
-    batch_places: PositiveInt = 2048
+    batch_places: PositiveInt = 1024
     """Most places to predict a step: long histories make smaller batches."""
-    negatives: PositiveInt = 2048
+    negatives: PositiveInt = 1024
     """Sampled negatives where the catalogue holds more than four times as many items."""
     epochs: PositiveInt = 60
     evaluate_every: PositiveInt = 2
@@ -80,7 +80,9 @@ class PretrainingRecipe(Strict):
     dimensions: PositiveInt = 256
     """Directions of a domain's item vectors that are kept, as in ``TeacherRecipe``."""
     whitening: float = Field(0.25, ge=0, le=0.5)
-    sequence: SequenceRecipe = SequenceRecipe(dropout=0.2)
+    sequence: SequenceRecipe = SequenceRecipe(
+        dropout=0.2, batch=256, batch_places=2048, negatives=2048
+    )
 
 
 class TeacherRecipe(Strict):

@@ -18,11 +18,12 @@ from pocketrec import metrics
 from pocketrec.errors import RunError
 from pocketrec.evaluation import rank_targets
 from pocketrec.files import atomic_write
-from pocketrec.schedule import Course
-from pocketrec.sequences import PAD, batches, renumbered, trimmed, windows
 from pocketrec.splits import Cases, Indices
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
+from training.dropout import Dropout
+from training.schedule import Course
+from training.sequences import PAD, batches, renumbered, trimmed, windows
 
 
 class SequenceModel(nn.Module):
@@ -57,13 +58,14 @@ class SequenceModel(nn.Module):
         self.residual = nn.Embedding(len(vectors), d) if recipe.id_embedding else None
         if self.residual is not None:
             nn.init.zeros_(self.residual.weight)
-        self.item_dropout = nn.Dropout(recipe.projection_dropout)
+        self.item_dropout = Dropout(recipe.projection_dropout)
         self.start = nn.Parameter(torch.randn(d) * 0.02)
         self.position = nn.Parameter(torch.randn(length + 1, d) * 0.02)
         self.input_norm = nn.LayerNorm(d)
         layer = nn.TransformerEncoderLayer(
             d, recipe.heads, 2 * d, recipe.dropout, "gelu", batch_first=True, norm_first=True
         )
+        layer.dropout, layer.dropout1, layer.dropout2 = (Dropout(recipe.dropout) for _ in range(3))
         self.layers = nn.TransformerEncoder(layer, recipe.layers, enable_nested_tensor=False)
         self.output_norm = nn.LayerNorm(d)
         self.log_temperature = nn.Parameter(torch.tensor(math.log(recipe.temperature)))
@@ -174,6 +176,7 @@ def train(
             lr=recipe.learning_rate,
             weight_decay=recipe.weight_decay,
             betas=(0.9, 0.98),
+            fused=True,
         )
 
     optimiser = fresh_optimiser()

@@ -16,7 +16,6 @@ from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
-from pocketrec.sequences import PAD, window_length, windows
 from pocketrec.splits import Cases, Indices, Split, everything, interaction_counts
 from teacher.adapter import adapter_sha
 from teacher.base import Base, open_base
@@ -46,6 +45,7 @@ from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity
 from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
 from teacher.transfer import Verdict, guard
+from training.sequences import PAD, window_length, windows
 
 Vectors = npt.NDArray[np.float32]
 

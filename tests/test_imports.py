@@ -26,7 +26,7 @@ TRAINING = {
 TABLES = {"polars", "pandas"}
 SCREEN = {"typer", "rich"}
 ENGINE = {"numpy", "onnxruntime", "sqlite3", "sqlite_utils"}
-STAGES = {"teacher", "distill", "export", "device_app", "benchmarks"}
+STAGES = {"training", "teacher", "distill", "export", "device_app", "benchmarks"}
 
 LOADED = "import sys, json; print('\\n' + json.dumps(sorted(name.partition('.')[0] for name in sys.modules)))"
 

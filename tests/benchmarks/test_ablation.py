@@ -10,7 +10,7 @@ from pocketrec.artefact import TeacherArtefact
 from pocketrec.errors import RunError
 from pocketrec.files import read_json, write_json
 from pocketrec.run import Run
-from pocketrec.sequences import PAD, windows
+from training.sequences import PAD, windows
 
 RECIPE = """
 [student]

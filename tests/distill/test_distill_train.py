@@ -18,10 +18,10 @@ from distill.losses import logit_distillation
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder
 from distill.train import StudentScorer, Teacher, train_sequence_encoder
-from pocketrec import schedule
 from pocketrec.artefact import TeacherArtefact
-from pocketrec.sequences import PAD, windows
 from pocketrec.splits import Cases, Indices
+from training import schedule
+from training.sequences import PAD, windows
 
 ITEMS = 24
 LENGTH = 6

@@ -13,7 +13,6 @@ from tiny_data import Recorder, save_tiny_backbone, tiny_histories, unit_rows, w
 
 from pocketrec.errors import DataError, UsageError
 from pocketrec.run import Run
-from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 from teacher import stage
 from teacher.adapter_training import AdapterRecipe
@@ -27,6 +26,7 @@ from teacher.sequence import SequenceModel, SequenceScorer
 from teacher.stage import BOTH, SCRATCH, TRANSFER
 from teacher.transfer import Verdict, guard
 from teacher.whitening import fit_whitening
+from training.sequences import PAD
 
 SMALL = SequenceRecipe(
     dimensions=16, layers=1, dropout=0.0, projection_dropout=0.0, batch_places=128, negatives=32

@@ -15,13 +15,13 @@ from tiny_data import random_histories, unit_rows
 from torch import Tensor
 from torch.nn import functional
 
-from pocketrec import schedule
 from pocketrec.errors import RunError
-from pocketrec.sequences import PAD
 from pocketrec.splits import Cases, Indices
 from teacher import sequence as module
 from teacher.recipe import SequenceRecipe
 from teacher.sequence import SequenceModel, SequenceScorer, readable, train
+from training import schedule
+from training.sequences import PAD
 
 ITEMS = 24
 LENGTH = 8

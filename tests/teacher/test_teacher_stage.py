@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from tiny_data import ITEMS, USERS, Recorder, save_tiny_backbone, write_tiny_data
 
-from pocketrec import sequences
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
@@ -18,6 +17,7 @@ from pocketrec.splits import interaction_counts
 from teacher import stage
 from teacher.scorers import Popularity
 from teacher.transfer import Verdict
+from training import sequences
 
 RECIPE = """
 [teacher]

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketrec import schedule
-from pocketrec.schedule import Course, warmup_cosine
+from training import schedule
+from training.schedule import Course, warmup_cosine
 
 
 def test_rises_in_a_line_and_falls_in_a_cosine() -> None:

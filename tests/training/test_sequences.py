@@ -3,7 +3,7 @@ import numpy.typing as npt
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pocketrec.sequences import PAD, batches, renumbered, trimmed, window_length, windows
+from training.sequences import PAD, batches, renumbered, trimmed, window_length, windows
 
 
 def test_windows_are_cut_from_the_end_and_padded_on_the_right() -> None:

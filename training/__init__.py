@@ -1,0 +1,1 @@
+"""What the trainers of teacher and student share: windows of histories, the schedule of steps, dropout."""
