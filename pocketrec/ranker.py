@@ -126,8 +126,11 @@ class Ranker:
         scores -= scores.max()
         np.exp(scores, out=scores)
         standardize(scores, self.settings.sequence_weight)
-        evidence = self.evidence(history)
-        if evidence is not None:
+        if len(self) >= TWO_STEP:  # the history speaks for next to none of so many items
+            spoken_for, sparse, offset = self._sparse_evidence(history)
+            scores += offset
+            scores[spoken_for] += sparse
+        elif (evidence := self.evidence(history)) is not None:
             standardize(evidence, self.settings.neighbour_weight)
             scores += evidence
         if self._prior is not None:
@@ -175,10 +178,7 @@ class Ranker:
         sums = np.array([scores.sum(), scores @ scores], dtype=np.float64)
         slope, _ = _line(sums, len(self), self.settings.sequence_weight)
         scores *= slope
-        spoken_for, evidence = self._sparse_evidence(history)
-        evidence_sums = np.array([evidence.sum(), evidence @ evidence], dtype=np.float64)
-        steepness, offset = _line(evidence_sums, len(self), self.settings.neighbour_weight)
-        evidence *= steepness
+        spoken_for, evidence, offset = self._sparse_evidence(history)
         scores[spoken_for] += evidence
         if self._prior is not None:
             scores += self._prior
@@ -233,14 +233,16 @@ class Ranker:
         targets, weights = found
         return np.bincount(targets, weights=weights, minlength=len(self)).astype(np.float32)
 
-    def _sparse_evidence(self, history: Int64) -> tuple[Int64, Float32]:
-        """The same as targets int64 [T], rising, and their sums float32 [T]."""
+    def _sparse_evidence(self, history: Int64) -> tuple[Int64, Float32, float]:
+        """Their weighted z-scores: what each target int64 [T], rising, has beyond the others, float32 [T], and what all have."""
         found = self._entries(history)
         if found is None:
-            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+            return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32), 0.0
         targets, place = np.unique(found[0], return_inverse=True)
-        sums = np.bincount(place, weights=found[1]).astype(np.float32)
-        return targets.astype(np.int64), sums
+        evidence = np.bincount(place, weights=found[1])
+        sums = np.array([evidence.sum(), evidence @ evidence])
+        slope, shift = _line(sums, len(self), self.settings.neighbour_weight)
+        return targets.astype(np.int64), (slope * evidence).astype(np.float32), shift
 
     def _entries(self, history: Int64) -> tuple[npt.NDArray[np.integer], Float64] | None:
         """Target and decayed weight of each entry that the history speaks through."""

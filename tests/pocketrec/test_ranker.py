@@ -325,8 +325,11 @@ def test_two_steps_find_what_one_finds(
     weights = {"sequence_weight": sequence, "neighbour_weight": neighbours}
     made = large(monkeypatch, replace(SETTINGS, popularity_weight=popularity_weight, **weights))
     excluded = indices(*history, 8)
-    scores = made.scores(indices(*history))
     found, their_scores = made.best(indices(*history), 10, excluded)
+    sparse = made.scores(indices(*history))
+    monkeypatch.setattr(module, "TWO_STEP", 10_000)
+    scores = made.scores(indices(*history))
+    assert sparse == pytest.approx(scores, abs=1e-5)
     if scores.std() > 0:
         assert found.tolist() == top_k(scores, 10, excluded).tolist()
     assert their_scores == pytest.approx(scores[found], abs=1e-4)
