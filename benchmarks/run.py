@@ -11,13 +11,14 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
 from scipy import sparse
 
 from benchmarks import accuracy, latency, memory, report
+from benchmarks import peers as further
 from pocketrec import __version__
 from pocketrec.bundle import Manifest
 from pocketrec.cli.output import results, say
@@ -29,6 +30,8 @@ from pocketrec.recommender import Recommender
 from pocketrec.run import Report, Run
 from pocketrec.splits import Indices
 from teacher.scorers import ItemItem
+
+T = TypeVar("T")
 
 NEEDED = ("teacher/holdout", "student/holdout", "student/control", "holdout", "bundle")
 PACKAGES = ("numpy", "onnxruntime", "scipy", "torch", "polars")
@@ -114,6 +117,7 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         for kind in accuracy.PEERS:
             peers[kind] = accuracy.refit(run, kind)
             advance(len(peers))
+    others = _collect("Tuning further peers", further.fitted(run), len(further.NAMES), progress)
     ease = peers[accuracy.EASE]
     timed = latency.time_peers(bundle, ease, histories, calls)
     timings += _collect("Timing the peers", timed, 2 * len(histories), progress)
@@ -123,7 +127,7 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
             **data_record(run),
             "interactions": sum(map(len, run.dataset.sequences)),
         },
-        **_accuracy(run, ledger, peers, progress),
+        **_accuracy(run, ledger, peers, dict(others), progress),
         "latency": [asdict(timing) for timing in timings],
         "start_up": start_up,
         "size": _sizes(run, ease),
@@ -131,17 +135,27 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
 
 
 def _accuracy(
-    run: Run, ledger: Ledger, peers: dict[str, ItemItem], progress: Report
+    run: Run,
+    ledger: Ledger,
+    peers: dict[str, ItemItem],
+    others: dict[str, further.Peer],
+    progress: Report,
 ) -> dict[str, Any]:
     seed, split = run.settings.seed, run.split
-    peer = accuracy.best_peer(run)
+    judged = {kind: further.validation(run, model) for kind, model in peers.items()}
+    judged |= {name: other.validation for name, other in others.items()}
+    peer = max(judged, key=lambda name: judged[name])
     pairs = [
         (accuracy.BUNDLE, peer),
         (accuracy.BUNDLE, accuracy.TEACHER),
         (accuracy.FULL_PRECISION, accuracy.WITHOUT_KD),
     ]
     with progress.task("Ranking and comparing", 3) as advance:
-        ranks = accuracy.all_ranks(run, ledger, peers)
+        known = accuracy.all_ranks(run, ledger, peers)
+        theirs = {name: other.ranks for name, other in others.items()}
+        first = (accuracy.POPULARITY, *accuracy.PEERS)
+        # Peers first, then ours.
+        ranks = {**{name: known.pop(name) for name in first}, **theirs, **known}
         advance(1)
         systems = accuracy.summarize(ranks, seed)
         differences = accuracy.differences(ranks, pairs, seed)
@@ -154,11 +168,13 @@ def _accuracy(
         )
     facts, exported = run.facts("teacher/holdout"), run.facts("holdout")
     chosen = {kind: facts["item_models"][kind]["settings"] for kind in accuracy.PEERS}
+    chosen |= {name: other.settings for name, other in others.items()}
     lengths = np.array([len(history) for history in split.test.histories])
     return {
         "systems": systems,
         "best_peer": peer,
         "peer_settings": chosen,
+        "peer_validation": judged,
         "peer_items": facts["exact_items"],
         "peer_local": facts["local_width"] is not None,
         "teacher": facts["names"]["teacher"],
@@ -186,13 +202,11 @@ def _ledger(run: Run) -> Ledger:
     return ledger
 
 
-def _collect(
-    title: str, timed: Iterable[latency.Timing], total: int, progress: Report
-) -> list[latency.Timing]:
+def _collect(title: str, made: Iterable[T], total: int, progress: Report) -> list[T]:
     found = []
     with progress.task(title, total) as advance:
-        for timing in timed:
-            found.append(timing)
+        for one in made:
+            found.append(one)
             advance(len(found))
     return found
 

@@ -2,12 +2,15 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from tiny_bundle import build_tiny_bundle, tiny_items
+from tiny_data import unit_rows
 
 from benchmarks import accuracy
+from benchmarks import peers as further
 from benchmarks import run as bench
 from pocketrec.bundle import DataRecord, Manifest, seal
 from pocketrec.errors import RunError
@@ -55,7 +58,7 @@ def data(tmp_path):
 
 
 @pytest.fixture
-def run(data, tmp_path):
+def run(data, tmp_path, monkeypatch):
     made = Run.open(tmp_path / "run", data)
     for name, facts in FACTS.items():
         record = {"fingerprint": "f", "seconds": 1.0, "facts": facts}
@@ -76,6 +79,8 @@ def run(data, tmp_path):
     for stage in STAGES:
         ledger.add(stage, rng.integers(1, 31, len(made.split.test)).astype(np.float64))
     ledger.save(made.folder)
+    sentences = unit_rows((40, 8))
+    monkeypatch.setattr(further, "load_readings", lambda *_: SimpleNamespace(sentences=sentences))
     return made
 
 
@@ -87,7 +92,12 @@ def test_the_report(run, data, tmp_path, capsys, monkeypatch):
     result = read_json(out / "latest.json")
     name = result["environment"]["commit"] or "no-commit"
     assert sorted(path.name for path in out.iterdir()) == sorted([f"{name}.json", "latest.json"])
-    assert [row["system"] for row in result["systems"]] == list(accuracy.SYSTEMS)
+    peers, ours = accuracy.SYSTEMS[:3], accuracy.SYSTEMS[3:]
+    assert [row["system"] for row in result["systems"]] == [*peers, *further.NAMES, *ours]
+    judged = result["peer_validation"]
+    assert set(judged) == {*accuracy.PEERS, *further.NAMES}
+    assert judged[result["best_peer"]] == max(judged.values())
+    assert result["differences"][0]["theirs"] == result["best_peer"]
     assert result["load"] == 3.0
     assert result["data"]["users"] == 60
     assert result["size"]["systems"]["EASE"] == 40 * 40 * 4

@@ -1,0 +1,98 @@
+"""The peers that no build fits."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_data import unit_rows
+
+from benchmarks import peers
+from pocketrec.splits import Cases, Split
+
+TASTES, EACH = 4, 10
+"""Groups of items; people choose within one."""
+
+
+@pytest.fixture(autouse=True)
+def few_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        peers,
+        "GRIDS",
+        {
+            peers.IALS: {"factors": (4, 8), "regularization": (1.0,), "alpha": (10.0,)},
+            peers.BPR: {"factors": (8,), "regularization": (0.01,), "learning_rate": (0.05, 0.1)},
+            peers.SENTENCES: peers.GRIDS[peers.SENTENCES],
+        },
+    )
+
+
+def people(count: int = 80) -> Split:
+    rng = np.random.default_rng(0)
+    chosen = [rng.permutation(EACH)[:7] + EACH * (user % TASTES) for user in range(count)]
+    users = np.arange(count)
+    validation = Cases(users, [c[:5] for c in chosen], np.array([c[5] for c in chosen]))
+    test = Cases(users, [c[:6] for c in chosen], np.array([c[6] for c in chosen]))
+    zero = np.zeros(count, dtype=np.int64)
+    return Split("leave-one-out", [c[:5] for c in chosen], zero, validation, test)
+
+
+@pytest.mark.parametrize("kind", [peers.IALS, peers.BPR])
+def test_factor_models_find_the_taste(kind: str) -> None:
+    split = people()
+    found = peers._factorised(kind, split, split.validation, TASTES * EACH, seed=0)
+    # Four items of the taste are left of 40: at random the median rank is 17.
+    assert np.median(found.ranks) <= 4
+    assert found.settings.keys() == peers.GRIDS[kind].keys()
+    assert 0 < found.validation <= 1
+    again = peers._factorised(kind, split, split.validation, TASTES * EACH, seed=0)
+    np.testing.assert_array_equal(found.ranks, again.ranks)
+
+
+def test_bpr_knows_what_stands_before_the_test_item(monkeypatch: pytest.MonkeyPatch) -> None:
+    split, seen = people(), []
+    fit = peers._fit
+
+    def watched(kind: str, settings: Any, histories: Any, *rest: Any) -> Any:
+        seen.append([len(history) for history in histories])
+        return fit(kind, settings, histories, *rest)
+
+    monkeypatch.setattr(peers, "_fit", watched)
+    peers._factorised(peers.BPR, split, split.validation, TASTES * EACH, seed=0)
+    assert set(seen[0]) == {5}
+    assert set(seen[-1]) == {6}
+
+
+def test_the_sentence_encoder_alone_sees_no_choice_but_the_history() -> None:
+    split, vectors = people(), unit_rows((TASTES * EACH, 16))
+    tastes = np.repeat(unit_rows((TASTES, 16)), EACH, axis=0) * 3 + vectors
+    near = (tastes / np.linalg.norm(tastes, axis=1, keepdims=True)).astype(np.float32)
+    found = peers._zero_shot(near, split, split.validation)
+    assert np.median(found.ranks) <= 4
+    assert found.settings.keys() == {"sharpness", "decay"}
+
+
+def test_the_search_stops_where_no_single_change_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = {"first": (0.0, 1.0, 2.0, 3.0), "second": (0.0, 1.0, 2.0)}
+    monkeypatch.setattr(peers, "GRIDS", {"kind": grid})
+    looked: list[tuple[float, ...]] = []
+
+    def judged(settings: dict[str, float]) -> float:
+        looked.append(tuple(settings.values()))
+        return -((settings["first"] - 0) ** 2) - (settings["second"] - settings["first"]) ** 2
+
+    best, reached = peers._best("kind", judged)
+    assert (best, reached) == ({"first": 0.0, "second": 0.0}, 0.0)
+    assert len(looked) == len(set(looked)) < 12
+
+
+def test_without_a_sentence_encoder_there_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    split = people()
+    monkeypatch.setattr(peers, "load_readings", lambda *_: SimpleNamespace(sentences=None))
+    run: Any = SimpleNamespace(
+        split=split,
+        settings=SimpleNamespace(seed=0),
+        dataset=SimpleNamespace(ids=range(TASTES * EACH)),
+        recipe=lambda *_: None,
+    )
+    assert [name for name, _ in peers.fitted(run)] == [peers.IALS, peers.BPR]
