@@ -1,0 +1,78 @@
+"""The page of a report."""
+
+import copy
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.compare import read
+from benchmarks.page import System, front, main, page, systems_of
+
+LATEST = Path(__file__).parents[2] / "benchmarks/results/latest.json"
+CHROMIUM = shutil.which("chromium")
+
+
+@pytest.fixture(scope="module")
+def report() -> dict[str, Any]:
+    return read(LATEST)
+
+
+def test_every_system_stands_in_the_table_with_what_it_costs(report: dict[str, Any]) -> None:
+    rows = re.findall(r"<tr(?: class=\"ours\")?><td.*?</tr>", page(report))
+    shown = [re.findall(r">([^<]+)</td>", row) for row in rows]
+    assert [row[0] for row in shown] == [row["system"] for row in report["systems"]]
+    for row, system in zip(shown, systems_of(report), strict=True):
+        assert row[1:3] == [f"{system.recall:.4f}", f"{system.ndcg:.4f}"]
+        assert row[5] == ("–" if system.size is None else f"{system.size:.2f}")
+
+
+def test_nothing_is_fetched(report: dict[str, Any]) -> None:
+    made = page(report)
+    assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", made)
+    assert "@import" not in made.split("<script>")[0]
+
+
+def test_names_of_the_data_are_escaped(report: dict[str, Any]) -> None:
+    made = copy.deepcopy(report)
+    made["data"]["name"] = "<b>films & $more"
+    assert "&lt;b&gt;films &amp; $more" in page(made)
+    assert "<b>films" not in page(made)
+
+
+def system(name: str, ndcg: float, size: float | None) -> System:
+    return System(name, 0.1, ndcg, ndcg - 0.01, ndcg + 0.01, None, None, size)
+
+
+def test_the_front_holds_what_no_other_system_beats_in_both() -> None:
+    small, large = system("small", 0.05, 1.0), system("large", 0.08, 9.0)
+    worse = system("as large and worse", 0.07, 9.0)
+    middle = system("larger than small and no better", 0.05, 2.0)
+    unknown = system("never measured", 0.2, None)
+    assert front([worse, unknown, large, middle, small], "size") == [small, large]
+    assert front([unknown], "size") == []
+
+
+def test_the_command_writes_one_file(tmp_path: Path) -> None:
+    main([str(LATEST), "--out", str(tmp_path / "report.html")])
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_browser_draws_it_in_both_themes(
+    report: dict[str, Any], tmp_path: Path, theme: str
+) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(page(report), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000"]
+    command = [str(CHROMIUM), *options, "--dump-dom", f"{path.as_uri()}?theme={theme}"]
+    drawn = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    body = drawn[drawn.index("<main>") :]
+    assert f'data-theme="{theme}"' in drawn[:200]
+    assert body.count('class="js-plotly-plot"') + body.count("plotly-graph-div js-plotly-plot") >= 8
+    assert body.count("Student int8 bundle") > 5
