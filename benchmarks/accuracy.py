@@ -42,7 +42,8 @@ METRICS = {
     "mrr": metrics.reciprocal_rank,
 }
 HISTORY_LENGTHS = (1, 5, 10, 20, 50)
-"""Where a slice begins."""
+CHOSEN = (0, 1, 5, 20, 100)
+"""Where a slice begins: items in the history, and training interactions of the test item."""
 LIST_USERS = 5000
 
 
@@ -104,13 +105,17 @@ def differences(
     return rows
 
 
-def by_history_length(
-    ranks: Mapping[str, Ranks], lengths: npt.NDArray[np.int64]
+def slices(
+    ranks: Mapping[str, Ranks], sizes: npt.NDArray[np.integer], starts: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """NDCG@10 of each system for users with histories of similar length; ``lengths`` int64 [U]."""
+    """NDCG@10 of each system for users who are alike in something; a slice begins at each of ``starts``.
+
+    Args:
+        sizes: int [U], such as the length of each user's history, or how often their test item was chosen.
+    """
     rows = []
-    for first, after in zip(HISTORY_LENGTHS, (*HISTORY_LENGTHS[1:], None), strict=True):
-        users = (lengths >= first) & (lengths < (after or np.inf))
+    for first, after in zip(starts, (*starts[1:], None), strict=True):
+        users = (sizes >= first) & (sizes < (after or np.inf))
         if users.any():
             means = {
                 system: float(metrics.ndcg_at(rank[users], 10).mean())

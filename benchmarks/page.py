@@ -67,7 +67,14 @@ def page(result: dict[str, Any]) -> str:
                     _figure(_waterfall(systems, result["best_peer"]), 380),
                     "From the best peer over the teacher to what runs on the device.",
                 ),
-                _section("NDCG@10 by length of the history", _figure(_by_length(result), 340)),
+                _section(
+                    "NDCG@10 by length of the history",
+                    _figure(_slices(result, "by_history_length", "items in the history"), 340),
+                ),
+                _section(
+                    "NDCG@10 by popularity of the item",
+                    _figure(_slices(result, "by_popularity", "people who chose the item"), 340),
+                ),
                 _section("p50 by length of the history", _figure(_by_history(result), 340)),
                 _section("What the bundle is made of", _figure(_parts(result), 340)),
                 _section("How to read this", _list(report.notes(result))),
@@ -203,32 +210,26 @@ def _waterfall(systems: list[System], peer: str) -> go.Figure:
     return figure
 
 
-def _by_length(result: dict[str, Any]) -> go.Figure:
-    slices = result["by_history_length"]
-    labels = [
-        f"{one['first']}+"
-        if one["last"] is None
-        else str(one["first"])
-        if one["last"] == one["first"]
-        else f"{one['first']} to {one['last']}"
-        for one in slices
-    ]
-    figure = go.Figure()
-    for name, colour in (
-        (result["best_peer"], THEIR_COLOUR),
-        (accuracy.BUNDLE, OUR_COLOUR),
-    ):
+def _slices(result: dict[str, Any], name: str, axis: str) -> go.Figure:
+    figure, slices = go.Figure(), result[name]
+    for system, colour in ((result["best_peer"], THEIR_COLOUR), (accuracy.BUNDLE, OUR_COLOUR)):
         figure.add_bar(
-            x=labels,
-            y=[one["ndcg@10"][name] for one in slices],
-            name=name,
+            x=[_span(one["first"], one["last"]) for one in slices],
+            y=[one["ndcg@10"][system] for one in slices],
+            name=system,
             marker={"color": colour},
             customdata=[one["users"] for one in slices],
-            hovertemplate="%{x} items, %{customdata:,} users<br>NDCG@10 %{y:.4f}",
+            hovertemplate="%{x}: %{customdata:,} users<br>NDCG@10 %{y:.4f}",
         )
     figure.update_layout(showlegend=True)
-    figure.update_xaxes(type="category", title="items in the history")
+    figure.update_xaxes(type="category", title=axis)
     return figure
+
+
+def _span(first: int, last: int | None) -> str:
+    if last is None:
+        return f"{first} and more"
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def _by_history(result: dict[str, Any]) -> go.Figure:

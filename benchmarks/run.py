@@ -28,7 +28,7 @@ from pocketrec.files import write_json
 from pocketrec.ledger import Ledger
 from pocketrec.recommender import Recommender
 from pocketrec.run import Report, Run
-from pocketrec.splits import Indices
+from pocketrec.splits import Indices, interaction_counts
 from teacher.scorers import ItemItem
 
 T = TypeVar("T")
@@ -170,6 +170,7 @@ def _accuracy(
     chosen = {kind: facts["item_models"][kind]["settings"] for kind in accuracy.PEERS}
     chosen |= {name: other.settings for name, other in others.items()}
     lengths = np.array([len(history) for history in split.test.histories])
+    chosen_often = interaction_counts(split.train, len(run.dataset.ids))[split.test.targets]
     return {
         "systems": systems,
         "best_peer": peer,
@@ -181,7 +182,8 @@ def _accuracy(
         "precision": exported["precision"],
         "parity": exported["parity"],
         "differences": differences,
-        "by_history_length": accuracy.by_history_length(ranks, lengths),
+        "by_history_length": accuracy.slices(ranks, lengths, accuracy.HISTORY_LENGTHS),
+        "by_popularity": accuracy.slices(ranks, chosen_often, accuracy.CHOSEN),
         "lists": lists,
     }
 

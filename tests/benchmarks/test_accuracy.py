@@ -31,7 +31,7 @@ def test_differences_are_paired():
 
 
 def test_slices_take_every_user_once_and_leave_out_what_is_empty():
-    rows = accuracy.by_history_length(RANKS, np.array([1, 4, 5, 70]))
+    rows = accuracy.slices(RANKS, np.array([1, 4, 5, 70]), (1, 5, 10, 20, 50))
     assert [(row["first"], row["last"], row["users"]) for row in rows] == [
         (1, 4, 2),
         (5, 9, 1),
