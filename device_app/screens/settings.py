@@ -57,11 +57,13 @@ class SettingsPage(Page):
     facts: (name, value) pairs on the model.
     learns: whether the picks follow what the user says.
     can_roll_back: whether there is a bundle from before the present one.
+    exported: where the latest export is; empty before one.
     """
 
     facts = ListProperty()
     learns = BooleanProperty(True)
     can_roll_back = BooleanProperty(False)
+    exported = StringProperty()
 
     def on_kv_post(self, base_widget: Widget) -> None:
         super().on_kv_post(base_widget)
@@ -110,7 +112,11 @@ class SettingsPage(Page):
             write(path)
             return path
 
-        app.ask(work, lambda path: app.say(f"Saved to {path}"))
+        def done(path: Path) -> None:
+            self.exported = str(path)
+            app.say(f"Saved to {path}")
+
+        app.ask(work, done)
 
     def wipe(self) -> None:
         app = App.get_running_app()

@@ -93,6 +93,7 @@ def test_all_data_is_exported(settings: Any, downloads: Path) -> None:
     (path,) = downloads.glob("*.csv")
     with path.open(encoding="utf-8-sig", newline="") as stream:
         assert [row["kind"] for row in csv.DictReader(stream)] == ["like"] * 3
+    assert f"The latest export: {path}" in settings.texts()
 
 
 def test_everything_is_deleted_once_the_question_is_answered(settings: Any) -> None:
