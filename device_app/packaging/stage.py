@@ -26,8 +26,6 @@ LEFT_OUT: Final = {
         "metrics.py",
         "movielens.py",
         "run.py",
-        "schedule.py",
-        "sequences.py",
         "splits.py",
     ),
     device_app: ("build.py", "packaging"),
