@@ -116,6 +116,11 @@ class Driver:
         """What the list of the present screen holds."""
         return list(self.app._current.list_view.data)
 
+    def rest(self, seconds: float = 0.4) -> None:
+        """Until a view that was scrolled stands still and has handed on the taps that it held back."""
+        started = time.monotonic()
+        self.until(lambda: time.monotonic() > started + seconds)
+
     def tap(self, widget: Any) -> None:
         from kivy.tests.common import UnitTestTouch
 

@@ -41,6 +41,7 @@ def stored(database: Path, item_id: str) -> set[str]:
 
 def open_first(driver: Any, kind: str) -> str:
     """Tap the first card or row in view, beside its buttons; returns its id."""
+    driver.rest()
     view = driver.app._current.view
     top = view.to_window(0, view.top)[1]
     card = next(c for c in driver.shown(kind) if c.to_window(0, c.top)[1] <= top + 1)
@@ -135,8 +136,9 @@ def test_similar_items_open_in_turn_and_escape_goes_back_through_them(
 ) -> None:
     driver = start().ready()
     first = open_first(driver, "Card")
+    driver.rest()
     driver.app._current.view.scroll_y = 0
-    driver.frames(3)
+    driver.rest()
     line = driver.shown("ItemLine")[-1]
     below = driver.app._current
     driver.tap(line)
