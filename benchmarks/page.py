@@ -47,6 +47,17 @@ COSTS = {
 }
 
 
+COLUMNS = {
+    "System": ("name", ""),
+    "Recall@10": ("recall", ".4f"),
+    "NDCG@10": ("ndcg", ".4f"),
+    "p50 ms": ("milliseconds", ".2f"),
+    "peak MB": ("memory", ".0f"),
+    "size MB": ("size", ".2f"),
+}
+"""Of the table: which part of a `System`, and how it is written."""
+
+
 def page(result: dict[str, Any]) -> str:
     """The page of a report of `pocketrec bench`, as HTML."""
     data, environment = result["data"], result["environment"]
@@ -284,31 +295,16 @@ def _figure(figure: go.Figure, height: int = 320) -> str:
 
 
 def _table(systems: list[System]) -> str:
-    columns = {
-        "System": lambda one: one.name,
-        "Recall@10": lambda one: one.recall,
-        "NDCG@10": lambda one: one.ndcg,
-        "p50 ms": lambda one: one.milliseconds,
-        "peak MB": lambda one: one.memory,
-        "size MB": lambda one: one.size,
-    }
-    digits = {
-        "Recall@10": ".4f",
-        "NDCG@10": ".4f",
-        "p50 ms": ".2f",
-        "peak MB": ".0f",
-        "size MB": ".2f",
-    }
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in columns
+        f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in COLUMNS
     )
     rows = []
     for system in systems:
         cells = []
-        for name, read_cell in columns.items():
-            value = read_cell(system)
+        for part, form in COLUMNS.values():
+            value = getattr(system, part)
             missing = value is None
-            shown = report.NOTHING if missing else format(value, digits.get(name, ""))
+            shown = report.NOTHING if missing else format(value, form)
             cells.append(
                 f'<td data-value="{"" if missing else escape(str(value))}">{escape(shown)}</td>'
             )

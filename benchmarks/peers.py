@@ -62,7 +62,8 @@ def fitted(run: Run) -> Iterator[tuple[str, Peer]]:
     cases, items = _cases(run), len(run.dataset.ids)
     for kind in (IALS, BPR):
         with threadpool_limits(1):  # the library has threads of its own
-            yield kind, _factorised(kind, split, cases, items, seed)
+            peer = _factorised(kind, split, cases, items, seed)
+        yield kind, peer
     sentences = load_readings(run, run.recipe("teacher", TeacherRecipe)).sentences
     if sentences is not None:
         yield SENTENCES, _zero_shot(sentences, split, cases)
@@ -84,9 +85,8 @@ def _factorised(kind: str, split: Split, cases: Cases, items: int, seed: int) ->
 
     settings, validation = _best(kind, judged)
     known = list(split.train)
-    if (
-        kind == BPR
-    ):  # it knows people by their numbers alone, so it is fitted on all that stands before the test item
+    if kind == BPR:
+        # It knows people by their numbers alone, so it is fitted on all that stands before the test item.
         for user, history in zip(split.test.users, split.test.histories, strict=True):
             known[user] = history
     model = _fit(kind, settings, known, items, seed)
