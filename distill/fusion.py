@@ -72,7 +72,8 @@ def choose_settings(
         d: ranker(vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d))
         for d in DECAYS
     }
-    ranks: dict[tuple[float, float], list[npt.NDArray[np.float64]]] = {}
+    shares = [(weight, 1 - weight) for weight in WEIGHTS]
+    ranks: dict[float, list[npt.NDArray[np.float64]]] = {decay: [] for decay in DECAYS}
     for start in range(0, len(cases), batch):
         histories = cases.histories[start : start + batch]
         targets = cases.targets[start : start + batch]
@@ -86,12 +87,16 @@ def choose_settings(
                 if (found := reader.evidence(history)) is not None:
                     row[:] = found
                     standardize(row, 1.0)
-            for weight in WEIGHTS:
-                fused = weight * sequence + (1 - weight) * evidence
-                ranks.setdefault((decay, weight), []).append(
-                    metrics.ranks(fused, targets, histories)
-                )
-    ndcg = {key: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for key, r in ranks.items()}
+            ranks[decay].append(
+                metrics.mixed_ranks(sequence, evidence, shares, targets, histories)
+            )
+    ndcg = {
+        (decay, weight): float(value)
+        for decay, found in ranks.items()
+        for weight, value in zip(
+            WEIGHTS, metrics.ndcg_at(np.concatenate(found, axis=1), 10).mean(axis=1), strict=True
+        )
+    }
     decay, weight = max(ndcg, key=lambda key: ndcg[key])
     chosen = RankerSettings(length, weight, round(1 - weight, 1), decay)
     return chosen, ndcg[decay, weight]
@@ -102,19 +107,18 @@ def choose_popularity(
 ) -> float:
     """The weight of popularity beside what ``scorer`` says, 0 unless the gain is above zero by a paired bootstrap."""
     prior = popularity_scores(popularity)
-    ranks: dict[float, list[npt.NDArray[np.float64]]] = {
-        weight: [] for weight in POPULARITY_WEIGHTS
-    }
+    shares = [(1.0, weight) for weight in POPULARITY_WEIGHTS]
+    ranks = []
     for start in range(0, len(cases), batch):
         histories = cases.histories[start : start + batch]
         targets = cases.targets[start : start + batch]
         scores = np.stack([scorer.scores(history) for history in histories])
-        for weight, found in ranks.items():
-            found.append(metrics.ranks(scores + weight * prior, targets, histories))
-    ndcg = {weight: metrics.ndcg_at(np.concatenate(r), 10) for weight, r in ranks.items()}
-    best = max(POPULARITY_WEIGHTS, key=lambda weight: ndcg[weight].mean())
-    _, low, _ = metrics.paired_bootstrap(ndcg[best], ndcg[0.0])
-    return best if low > 0 else 0.0
+        popular = np.broadcast_to(prior, scores.shape)
+        ranks.append(metrics.mixed_ranks(scores, popular, shares, targets, histories))
+    ndcg = metrics.ndcg_at(np.concatenate(ranks, axis=1), 10)
+    best = int(ndcg.mean(axis=1).argmax())
+    _, low, _ = metrics.paired_bootstrap(ndcg[best], ndcg[0])
+    return POPULARITY_WEIGHTS[best] if low > 0 else 0.0
 
 
 def choose_cold_support(

@@ -13,6 +13,8 @@ from pocketrec.errors import RunError
 Array = npt.NDArray[np.float64]
 Lists = Sequence[npt.NDArray[np.int64]]
 
+NOT_FINITE = "a score is not finite: the model diverged or a padded position was read"
+
 
 def ranks(
     scores: npt.NDArray[np.floating], targets: npt.NDArray[np.int64], exclude: Lists
@@ -31,13 +33,54 @@ def ranks(
     for row, (target, items) in enumerate(zip(targets, exclude, strict=True)):
         line = scores[row]
         if not np.isfinite(line).all():
-            raise RunError(
-                "a score is not finite: the model diverged or a padded position was read"
-            )
+            raise RunError(NOT_FINITE)
         own, left_out = line[target], line[np.setdiff1d(items, target)]
         better = np.count_nonzero(line > own) - np.count_nonzero(left_out > own)
         equal = np.count_nonzero(line == own) - np.count_nonzero(left_out == own)
         found[row] = better + (equal + 1) / 2
+    return found
+
+
+def mixed_ranks(
+    first: npt.NDArray[np.floating],
+    second: npt.NDArray[np.floating],
+    shares: Sequence[tuple[float, float]],
+    targets: npt.NDArray[np.int64],
+    exclude: Lists,
+) -> Array:
+    """``ranks`` of ``a * first + b * second`` for each pair (a, b) of ``shares``, none of them negative; float64 [S, B].
+
+    An item that is behind the target in both is behind it in every mixture, so that few are looked at more than once.
+
+    Args:
+        first: float [B, N], one row a user.
+        second: float [B, N].
+        targets, exclude: as for ``ranks``.
+
+    Raises:
+        RunError: a score is not finite.
+    """
+    if not np.isfinite(first.sum(axis=1)).all() or not np.isfinite(second.sum(axis=1)).all():
+        raise RunError(NOT_FINITE)
+    pairs = np.asarray(shares, dtype=first.dtype)
+    found = np.empty((len(pairs), len(targets)))
+    for row, (target, items) in enumerate(zip(targets, exclude, strict=True)):
+        ahead, over = first[row] - first[row, target], second[row] - second[row, target]
+        left_out = items[items != target]
+        ahead[left_out] = over[left_out] = -1.0
+        level, as_high = ahead == 0, over == 0
+        equal = np.count_nonzero(level & as_high)
+        equal_where_one = (  # all that counts is the other score
+            np.count_nonzero(as_high & (ahead < 0)),
+            np.count_nonzero(level & (over < 0)),
+        )
+        some = np.flatnonzero((ahead > 0) | (over > 0))
+        mixed = pairs[:, :1] * ahead[some] + pairs[:, 1:] * over[some]
+        found[:, row] = (
+            np.count_nonzero(mixed > 0, axis=1)
+            + (np.count_nonzero(mixed == 0, axis=1) + equal + (pairs == 0) @ equal_where_one + 1)
+            / 2
+        )
     return found
 
 

@@ -45,18 +45,16 @@ def choose_weight(
     first: Scorer, second: Scorer, cases: Cases, batch: int = 256
 ) -> tuple[float, float]:
     """The fusion weight with the best validation NDCG@10, and that NDCG@10; ties go to the smaller weight."""
-    ranks: dict[float, list[np.ndarray]] = {weight: [] for weight in WEIGHTS}
+    shares = [(weight, 1 - weight) for weight in WEIGHTS]
+    found = []
     for start in range(0, len(cases), batch):
         rows = slice(start, start + batch)
         histories, targets = cases.histories[rows], cases.targets[rows]
         one, two = standardise(first.scores(histories)), standardise(second.scores(histories))
-        for weight in WEIGHTS:
-            ranks[weight].append(
-                metrics.ranks(weight * one + (1 - weight) * two, targets, histories)
-            )
-    ndcg = {w: float(metrics.ndcg_at(np.concatenate(r), 10).mean()) for w, r in ranks.items()}
-    best = max(WEIGHTS, key=lambda weight: ndcg[weight])
-    return best, ndcg[best]
+        found.append(metrics.mixed_ranks(one, two, shares, targets, histories))
+    ndcg = metrics.ndcg_at(np.concatenate(found, axis=1), 10).mean(axis=1)
+    best = int(ndcg.argmax())
+    return WEIGHTS[best], float(ndcg[best])
 
 
 def with_popularity(

@@ -62,6 +62,27 @@ def test_ranks_leave_the_scores_as_they_were():
 
 
 @given(score_rows, st.data())
+def test_ranks_of_mixtures_are_those_of_the_scores_added_up(one, data):
+    others = st.lists(st.integers(-3, 3), min_size=len(one), max_size=len(one))
+    two = np.array(data.draw(others), dtype=np.float32)
+    item = st.integers(0, len(one) - 1)
+    target = np.array([data.draw(item)])
+    exclude = [np.array(data.draw(st.lists(item)), dtype=np.int64)]
+    shares = [(0.0, 1.0), (0.25, 0.75), (0.5, 0.5), (1.0, 0.0), (1.0, 0.5), (0.0, 0.0)]
+    found = metrics.mixed_ranks(one[None], two[None], shares, target, exclude)
+    expected = [metrics.ranks((a * one + b * two)[None], target, exclude) for a, b in shares]
+    assert found.tolist() == np.array(expected).tolist()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_mixture_with_a_score_that_is_not_finite_is_an_error(bad):
+    good, wrong = np.array([[1.0, 2.0]]), np.array([[bad, 2.0]])
+    for first, second in ((good, wrong), (wrong, good)):
+        with pytest.raises(RunError, match="not finite"):
+            metrics.mixed_ranks(first, second, [(0.5, 0.5)], np.array([1]), [NONE])
+
+
+@given(score_rows, st.data())
 def test_rank_does_not_depend_on_the_order_of_the_catalogue(scores, data):
     target = data.draw(st.integers(0, len(scores) - 1))
     order = np.array(data.draw(st.permutations(range(len(scores)))))
