@@ -87,9 +87,7 @@ def choose_settings(
                 if (found := reader.evidence(history)) is not None:
                     row[:] = found
                     standardize(row, 1.0)
-            ranks[decay].append(
-                metrics.mixed_ranks(sequence, evidence, shares, targets, histories)
-            )
+            ranks[decay].append(metrics.mixed_ranks(sequence, evidence, shares, targets, histories))
     ndcg = {
         (decay, weight): float(value)
         for decay, found in ranks.items()

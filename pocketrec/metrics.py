@@ -48,13 +48,14 @@ def mixed_ranks(
     targets: npt.NDArray[np.int64],
     exclude: Lists,
 ) -> Array:
-    """``ranks`` of ``a * first + b * second`` for each pair (a, b) of ``shares``, none of them negative; float64 [S, B].
+    """``ranks`` of ``a * first + b * second`` for each pair (a, b) of ``shares``; float64 [S, B].
 
     An item that is behind the target in both is behind it in every mixture, so that few are looked at more than once.
 
     Args:
         first: float [B, N], one row a user.
         second: float [B, N].
+        shares: none negative, at least one of a pair above 0.
         targets, exclude: as for ``ranks``.
 
     Raises:
