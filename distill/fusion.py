@@ -88,16 +88,13 @@ def choose_settings(
                     row[:] = found
                     standardize(row, 1.0)
             ranks[decay].append(metrics.mixed_ranks(sequence, evidence, shares, targets, histories))
-    ndcg = {
-        (decay, weight): float(value)
-        for decay, found in ranks.items()
-        for weight, value in zip(
-            WEIGHTS, metrics.ndcg_at(np.concatenate(found, axis=1), 10).mean(axis=1), strict=True
-        )
-    }
-    decay, weight = max(ndcg, key=lambda key: ndcg[key])
-    chosen = RankerSettings(length, weight, round(1 - weight, 1), decay)
-    return chosen, ndcg[decay, weight]
+    ndcg = np.stack(
+        [metrics.ndcg_at(np.concatenate(r, axis=1), 10).mean(axis=1) for r in ranks.values()]
+    )
+    row, column = np.unravel_index(ndcg.argmax(), ndcg.shape)
+    weight = WEIGHTS[column]
+    chosen = RankerSettings(length, weight, round(1 - weight, 1), DECAYS[row])
+    return chosen, float(ndcg[row, column])
 
 
 def choose_popularity(
