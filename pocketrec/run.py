@@ -96,9 +96,7 @@ class Run:
         self.folder = folder
         self.settings = settings
         self._started = time.monotonic()
-        self._spent_before = sum(
-            read_json(p)["seconds"] for p in (folder / "records").glob("*.json")
-        )
+        self._spent_before = 0.0  # on what is reused
 
     @classmethod
     def open(
@@ -202,6 +200,7 @@ class Run:
         record, folder = self._record(name), self.folder / name
         if record.is_file() and folder.is_dir() and read_json(record)["fingerprint"] == fingerprint:
             facts: dict[str, Any] = read_json(record)["facts"]
+            self._spent_before += read_json(record)["seconds"]
             report.line(f"{name}: reused. {facts['summary']}")
             return facts
         started = time.monotonic()
