@@ -12,7 +12,7 @@ from distill.train import StudentScorer
 from pocketrec import encoders, metrics
 from pocketrec.cold_items import impute
 from pocketrec.engine import Array
-from pocketrec.evaluation import rank_targets
+from pocketrec.evaluation import rank_mixtures
 from pocketrec.item_vectors import FloatVectors
 from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 from pocketrec.ranker import Ranker, RankerSettings, popularity_scores, standardize
@@ -97,20 +97,16 @@ def choose_settings(
     return chosen, float(ndcg[row, column])
 
 
-def choose_popularity(
-    scorer: Ranker, popularity: npt.NDArray[np.float32], cases: Cases, batch: int = 256
-) -> float:
+def choose_popularity(scorer: Ranker, popularity: npt.NDArray[np.float32], cases: Cases) -> float:
     """The weight of popularity beside what ``scorer`` says, 0 unless the gain is above zero by a paired bootstrap."""
     prior = popularity_scores(popularity)
-    shares = [(1.0, weight) for weight in POPULARITY_WEIGHTS]
-    ranks = []
-    for start in range(0, len(cases), batch):
-        histories = cases.histories[start : start + batch]
-        targets = cases.targets[start : start + batch]
-        scores = np.stack([scorer.scores(history) for history in histories])
-        popular = np.broadcast_to(prior, scores.shape)
-        ranks.append(metrics.mixed_ranks(scores, popular, shares, targets, histories))
-    ndcg = metrics.ndcg_at(np.concatenate(ranks, axis=1), 10)
+    ranks = rank_mixtures(
+        lambda histories: np.stack([scorer.scores(history) for history in histories]),
+        lambda histories: np.broadcast_to(prior, (len(histories), len(prior))),
+        [(1.0, weight) for weight in POPULARITY_WEIGHTS],
+        cases,
+    )
+    ndcg = metrics.ndcg_at(ranks, 10)
     best = int(ndcg.mean(axis=1).argmax())
     _, low, _ = metrics.paired_bootstrap(ndcg[best], ndcg[0])
     return POPULARITY_WEIGHTS[best] if low > 0 else 0.0
@@ -125,6 +121,7 @@ def choose_cold_support(
     settings: RankerSettings,
     cases: Cases,
     seed: int,
+    batch: int = 256,
 ) -> float:
     """How much the table should say of items that nobody has chosen yet, as far as warm items hardly suffer.
 
@@ -147,36 +144,44 @@ def choose_cold_support(
         return 0.0
     mixed = np.where(is_new[:, None], from_text, vectors)
     kept = ~is_new[table.sources] & ~is_new[table.targets]
-    sources, targets, weights = impute(mixed[new], mixed[known], 1.0)
+    sources, targets, weights = impute(mixed[new], mixed[known], float(support.mean()))
+    tried = NeighbourTable.from_entries(
+        len(vectors),
+        np.concatenate([table.sources[kept], known[sources]]),
+        np.concatenate([table.targets[kept], new[targets]]),
+        np.concatenate([table.weights[kept], weights]),
+    )
     counts = np.where(is_new, 0, popularity).astype(np.float32)
-    cold, warm = _without(cases, is_new, True), _without(cases, is_new, False)
-    ndcg: dict[float, tuple[float, float]] = {}
-    for factor in COLD_SUPPORTS:
-        given = factor * float(support.mean())
-        tried = NeighbourTable.from_entries(
-            len(vectors),
-            np.concatenate([table.sources[kept], known[sources]]),
-            np.concatenate([table.targets[kept], new[targets]]),
-            np.concatenate([table.weights[kept], given * weights]),
-        )
-        scorer = ranker(mixed, encoder, tried, counts, settings)
-        ndcg[given] = _mean_ndcg(scorer, cold, len(vectors)), _mean_ndcg(scorer, warm, 10)
-    least = (1 - WARM_LOSS) * ndcg[0.0][1]
-    return max((s for s in ndcg if ndcg[s][1] >= least), key=lambda s: ndcg[s][0])
-
-
-def _without(cases: Cases, is_new: npt.NDArray[np.bool_], wanted: bool) -> Cases:
-    """The cases whose target is new, or is not, with no new item in their histories."""
-    found = cases[np.flatnonzero(is_new[cases.targets] == wanted)]
-    histories = [history[~is_new[history]] for history in found.histories]
-    return replace(found, histories=histories)
-
-
-def _mean_ndcg(scorer: Ranker, cases: Cases, k: int) -> float:
-    if not len(cases):
-        return 0.0
-    ranks = rank_targets(lambda h: np.stack([scorer.scores(one) for one in h]), cases)
-    return float(metrics.ndcg_at(ranks, k).mean())
+    scorer = ranker(mixed, encoder, tried, counts, settings)
+    without = ranker(mixed, encoder, tried, counts, replace(settings, neighbour_weight=0.0))
+    known_ones = [history[~is_new[history]] for history in cases.histories]
+    ranks = []
+    for start in range(0, len(cases), batch):
+        histories = known_ones[start : start + batch]
+        rest = np.stack([without.scores(history) for history in histories])
+        evidence = np.zeros_like(rest)
+        for row, history in zip(evidence, histories, strict=True):
+            if (found := scorer.evidence(history)) is not None:
+                row[:] = found
+        by_support = []
+        for factor in COLD_SUPPORTS:
+            # Nothing but imputed entries speaks for new items, nothing imputed for others.
+            scores = evidence.copy()
+            scores[:, new] *= np.float32(factor)
+            for row in scores:
+                standardize(row, settings.neighbour_weight)
+            scores += rest
+            by_support.append(
+                metrics.ranks(scores, cases.targets[start : start + batch], histories)
+            )
+        ranks.append(by_support)
+    found = np.concatenate(ranks, axis=1)
+    cold = is_new[cases.targets]
+    among_new = metrics.ndcg_at(found[:, cold], len(vectors)).sum(axis=1)
+    among_known = metrics.ndcg_at(found[:, ~cold], 10).sum(axis=1)
+    enough = among_known >= (1 - WARM_LOSS) * among_known[COLD_SUPPORTS.index(0.0)]
+    best = int(np.where(enough, among_new, -1.0).argmax())
+    return COLD_SUPPORTS[best] * float(support.mean())
 
 
 def choose_table(

@@ -1,6 +1,6 @@
 """The one way in which every scorer is evaluated: full ranking over the catalogue, history left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -19,3 +19,23 @@ def rank_targets(score: Score, cases: Cases, batch: int = 256) -> npt.NDArray[np
         histories = cases.histories[rows]
         found.append(metrics.ranks(score(histories), cases.targets[rows], histories))
     return np.concatenate(found) if found else np.zeros(0)
+
+
+def rank_mixtures(
+    first: Score,
+    second: Score,
+    shares: Sequence[tuple[float, float]],
+    cases: Cases,
+    batch: int = 256,
+) -> npt.NDArray[np.float64]:
+    """`rank_targets` of ``a * first + b * second`` for each pair (a, b) of ``shares``, none negative; float64 [S, C]."""
+    found = [np.zeros((len(shares), 0))]
+    for start in range(0, len(cases), batch):
+        rows = slice(start, start + batch)
+        histories = cases.histories[rows]
+        found.append(
+            metrics.mixed_ranks(
+                first(histories), second(histories), shares, cases.targets[rows], histories
+            )
+        )
+    return np.concatenate(found, axis=1)

@@ -1,13 +1,14 @@
 """Item-item models added up in one matrix: scores are linear in it, so two models cost a device no more than one."""
 
 from dataclasses import replace
-from functools import partial
 
 from scipy import sparse
 
-from pocketrec.splits import Cases, Indices
-from teacher.scorers import ItemItem, Scores
-from teacher.transfer import Verdict, guard
+from pocketrec import metrics
+from pocketrec.evaluation import rank_mixtures
+from pocketrec.splits import Cases
+from teacher.scorers import ItemItem
+from teacher.transfer import Verdict, judge
 
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5)
 ALONE = "EASE with text alone"
@@ -49,11 +50,9 @@ def choose_blend(
     """
     other = replace(other, decay=model.decay)
     scale = scale_of(model, other, cases)
-    shares = {f"EASE with text and {share:g} ItemKNN": share for share in SHARES}
-
-    def scores(share: float, histories: list[Indices]) -> Scores:
-        return (1 - share) * model.scores(histories) + share * scale * other.scores(histories)
-
-    ways = {ALONE: model.scores, **{name: partial(scores, s) for name, s in shares.items()}}
-    verdict = guard(ways, ALONE, cases, seed)
-    return shares.get(verdict.used, 0.0), scale, verdict
+    names = {f"EASE with text and {share:g} ItemKNN": share for share in SHARES}
+    parts = [(1.0, 0.0), *((1 - share, share * scale) for share in SHARES)]
+    ranks = rank_mixtures(model.scores, other.scores, parts, cases)
+    found = dict(zip([ALONE, *names], metrics.ndcg_at(ranks, 10), strict=True))
+    verdict = judge(found, ALONE, seed)
+    return names.get(verdict.used, 0.0), scale, verdict

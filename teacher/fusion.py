@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pocketrec import metrics
-from pocketrec.evaluation import rank_targets
+from pocketrec.evaluation import rank_mixtures, rank_targets
 from pocketrec.ranker import popularity_scores
 from pocketrec.splits import Cases, Indices
 from teacher.scorers import Popularity, Scorer, Scores, standardise
@@ -41,18 +41,15 @@ class Fused:
         ) * standardise(self.second.scores(histories))
 
 
-def choose_weight(
-    first: Scorer, second: Scorer, cases: Cases, batch: int = 256
-) -> tuple[float, float]:
+def choose_weight(first: Scorer, second: Scorer, cases: Cases) -> tuple[float, float]:
     """The fusion weight with the best validation NDCG@10, and that NDCG@10; ties go to the smaller weight."""
-    shares = [(weight, 1 - weight) for weight in WEIGHTS]
-    found = []
-    for start in range(0, len(cases), batch):
-        rows = slice(start, start + batch)
-        histories, targets = cases.histories[rows], cases.targets[rows]
-        one, two = standardise(first.scores(histories)), standardise(second.scores(histories))
-        found.append(metrics.mixed_ranks(one, two, shares, targets, histories))
-    ndcg = metrics.ndcg_at(np.concatenate(found, axis=1), 10).mean(axis=1)
+    ranks = rank_mixtures(
+        lambda histories: standardise(first.scores(histories)),
+        lambda histories: standardise(second.scores(histories)),
+        [(weight, 1 - weight) for weight in WEIGHTS],
+        cases,
+    )
+    ndcg = metrics.ndcg_at(ranks, 10).mean(axis=1)
     best = int(ndcg.argmax())
     return WEIGHTS[best], float(ndcg[best])
 

@@ -16,12 +16,13 @@ def item_knn(interactions: sparse.csr_matrix, neighbours: int, shrink: float) ->
 
     ``interactions`` is binary [U, N]. Sarwar et al. 2001; shrinkage as in Bell and Koren 2007.
     """
-    gram = np.asarray((interactions.T @ interactions).todense(), dtype=np.float32)
+    gram = (interactions.T @ interactions).toarray(order="C").astype(np.float32, copy=False)
     norms = np.sqrt(np.diag(gram))
     gram /= norms[:, None] * norms[None, :] + np.float32(shrink) + np.float32(1e-9)
     np.fill_diagonal(gram, 0.0)
     if neighbours < len(gram):
-        weakest = np.partition(gram, len(gram) - neighbours, axis=0)[len(gram) - neighbours]
+        # Of each row, which is the column too as long as the matrix is symmetric.
+        weakest = np.partition(gram, len(gram) - neighbours, axis=1)[:, len(gram) - neighbours]
         gram[gram < weakest[None, :]] = 0.0
     return gram
 

@@ -48,14 +48,19 @@ class Verdict:
 def guard(
     ways: dict[str, Callable[[list[Indices]], Scores]], without: str, cases: Cases, seed: int
 ) -> Verdict:
-    """Use the best of the ways whose gain over ``without`` is above zero by a paired bootstrap, else ``without``.
-
-    Args:
-        ways: scores of histories, by name.
-    """
+    """`judge` of the ways' scores of validation ``cases``."""
     found = {
         name: metrics.ndcg_at(rank_targets(scores, cases), 10) for name, scores in ways.items()
     }
+    return judge(found, without, seed)
+
+
+def judge(found: dict[str, metrics.Array], without: str, seed: int) -> Verdict:
+    """Use the best of the ways whose gain over ``without`` is above zero by a paired bootstrap, else ``without``.
+
+    Args:
+        found: NDCG@10 of the same users, float64 [U], by the name of the way.
+    """
     ndcg = {name: float(np.mean(values)) for name, values in found.items()}
     differences = {
         name: metrics.paired_bootstrap(values, found[without], seed)

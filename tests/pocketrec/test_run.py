@@ -342,7 +342,7 @@ class TestBudget:
         clock.now += 61
         assert run.share("export") == 60 * LEAST_SHARE
 
-    def test_what_an_interrupted_run_spent_is_spent(
+    def test_what_is_reused_of_an_interrupted_run_is_spent(
         self, clock: Clock, data: Path, tmp_path: Path
     ) -> None:
         run = Run.open(tmp_path / "run", data, minutes=10)
@@ -352,10 +352,15 @@ class TestBudget:
             return {"summary": "slow"}
 
         run.artefact("first", {}, slow, Recorder())
-        assert run.facts("first")["seconds"] == 200
-        assert run.share("export") == pytest.approx(400)
+        run.artefact("second", {"recipe": "old"}, slow, Recorder())
+        assert run.share("export") == pytest.approx(200)
         clock.now += 5000  # between two processes
-        assert Run.open(run.folder).share("export") == pytest.approx(400)
+        again = Run.open(run.folder)
+        assert again.share("export") == pytest.approx(600)
+        again.artefact("first", {}, slow, Recorder())
+        assert again.share("export") == pytest.approx(400)
+        again.artefact("second", {"recipe": "new"}, slow, Recorder())
+        assert again.share("export") == pytest.approx(200)
 
     @pytest.mark.usefixtures("clock")
     def test_an_unknown_step(self, data: Path, tmp_path: Path) -> None:
