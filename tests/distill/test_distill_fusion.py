@@ -143,7 +143,7 @@ def test_popularity_gets_a_weight_where_it_helps_and_none_else(student: Student)
     scorer = ranker(student.vectors, student.sequence, student.table, popularity, settings)
     histories = [h[(h != 5) & (h != 6)] for h in random_histories(60, ITEMS, 8)]
     everybody = Cases(np.arange(60), histories, np.full(60, 5))
-    weight = choose_popularity(scorer, popularity, everybody, batch=7)
+    weight = choose_popularity(scorer, popularity, everybody)
     assert weight == max(module.POPULARITY_WEIGHTS)
     nobody = Cases(
         np.arange(60), histories, np.array([np.argmax(scorer.scores(h)) for h in histories])

@@ -3,7 +3,7 @@ import numpy.typing as npt
 import pytest
 
 from pocketrec.errors import RunError
-from pocketrec.evaluation import rank_targets
+from pocketrec.evaluation import rank_mixtures, rank_targets
 from pocketrec.splits import Cases
 
 HISTORIES = [np.array([0]), np.array([], dtype=np.int64), np.array([2, 1])]
@@ -32,6 +32,18 @@ def test_the_batch_changes_nothing(batch: int, calls: list[int]) -> None:
 
     assert rank_targets(score, CASES, batch).tolist() == [1, 3, 1]
     assert sizes == calls
+
+
+@pytest.mark.parametrize("batch", [1, 2, 256])
+def test_mixtures_are_ranked_as_each_would_be_alone(batch: int) -> None:
+    def other(histories: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
+        return np.array([[len(h), 3, 0, 7] for h in histories], dtype=np.float32)
+
+    shares = [(1.0, 0.0), (0.5, 0.25), (0.0, 2.0)]
+    found = rank_mixtures(last_item_first, other, shares, CASES, batch)
+    for ranks, (a, b) in zip(found, shares, strict=True):
+        alone = rank_targets(lambda h, a=a, b=b: a * last_item_first(h) + b * other(h), CASES)  # type: ignore[misc]
+        assert ranks.tolist() == alone.tolist()
 
 
 def test_a_history_may_hold_the_target() -> None:

@@ -310,7 +310,7 @@ class TestBudget:
     ) -> None:
         run = Run.open(tmp_path / "run", data, minutes=10)
         clock.now += 480
-        assert run.share("export") == pytest.approx(120)
+        assert run.share("final_text") == pytest.approx(120)
 
     def test_a_step_that_needed_less_leaves_more_to_those_after_it(
         self, clock: Clock, data: Path, tmp_path: Path
@@ -335,12 +335,28 @@ class TestBudget:
             assert share == pytest.approx(part, rel=0.1) or share == 600 * LEAST_SHARE
         assert sum(taken) == pytest.approx(600, rel=0.02)
 
+    @pytest.mark.usefixtures("clock")
+    @pytest.mark.parametrize("slowness", [0.5, 2.0])
+    def test_what_choosing_and_ranking_will_take_is_kept_back(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slowness: float
+    ) -> None:
+        run = Run.open(tmp_path / "run", data, minutes=600)
+        users, items = len(run.split.test), len(run.dataset.texts)
+        # A second a user, and a third of 9000 seconds.
+        monkeypatch.setattr(module, "UNTIMED", {"tuning": (1000, 0), "final_text": (0, 9000)})
+        monkeypatch.setattr(module, "UNTIMED_ITEMS", items)
+        monkeypatch.setattr(module, "SAMPLE", 3 * users * items)
+        monkeypatch.setattr(module, "_pace", lambda: slowness * module.USUAL_PACE)
+        assert run.share("final_text") == pytest.approx(36_000 - slowness * 3000)
+        part = BUDGET["tuning"] / sum(n for step, n in BUDGET.items() if step != "encode")
+        assert run.share("tuning") == pytest.approx(part * (36_000 - slowness * (3000 + users)))
+
     def test_a_late_step_still_gets_a_little(
         self, clock: Clock, data: Path, tmp_path: Path
     ) -> None:
         run = Run.open(tmp_path / "run", data, minutes=1)
         clock.now += 61
-        assert run.share("export") == 60 * LEAST_SHARE
+        assert run.share("final_text") == 60 * LEAST_SHARE
 
     def test_what_is_reused_of_an_interrupted_run_is_spent(
         self, clock: Clock, data: Path, tmp_path: Path
@@ -353,14 +369,14 @@ class TestBudget:
 
         run.artefact("first", {}, slow, Recorder())
         run.artefact("second", {"recipe": "old"}, slow, Recorder())
-        assert run.share("export") == pytest.approx(200)
+        assert run.share("final_text") == pytest.approx(200)
         clock.now += 5000  # between two processes
         again = Run.open(run.folder)
-        assert again.share("export") == pytest.approx(600)
+        assert again.share("final_text") == pytest.approx(600)
         again.artefact("first", {}, slow, Recorder())
-        assert again.share("export") == pytest.approx(400)
+        assert again.share("final_text") == pytest.approx(400)
         again.artefact("second", {"recipe": "new"}, slow, Recorder())
-        assert again.share("export") == pytest.approx(200)
+        assert again.share("final_text") == pytest.approx(200)
 
     @pytest.mark.usefixtures("clock")
     def test_an_unknown_step(self, data: Path, tmp_path: Path) -> None:
