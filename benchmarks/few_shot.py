@@ -22,6 +22,7 @@ from teacher.content import sharpened
 from teacher.evidence import Evidence
 from teacher.fusion import Fused, choose_weight, fusion_cases, validation_ndcg, with_popularity
 from teacher.item_models import Chosen, Tuner, fit, settle, without_text
+from teacher.lift import choose_lift, lifted
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, TITLED, Fingerprints, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, Scorer
@@ -300,7 +301,7 @@ class FewShot:
         return max(tried, key=lambda one: one[1].validation)
 
     def fused(self, systems: dict[str, Fitted]) -> dict[str, Fitted]:
-        """The best sequence model with the best EASE with text, with what helps of ItemKNN, Content and popularity."""
+        """The best sequence model with the best EASE with text, with what helps of ItemKNN, a lift, Content and popularity."""
         kinds = [
             (ZERO_SHOT, SCRATCH, TRANSFER, TOGETHER),
             *(
@@ -314,6 +315,7 @@ class FewShot:
         sequence, text, content = (max(k, key=lambda one: one.validation) for k in known)
         if knn := systems.get(accuracy.ITEM_KNN):
             text = self._blend(text, knn)
+        text = self._lift(text)
         two = self._mix(sequence, text)
         best = max(two, self._mix(content, two), key=lambda one: one.validation)
         counts = interaction_counts(self.split.train, len(self.target.vectors))
@@ -329,6 +331,13 @@ class FewShot:
             return text
         both = blended(text.scorer, knn.scorer, share, scale)
         return self._judge(both, f"{text.settings} and {share:g} {knn.settings}")
+
+    def _lift(self, text: Fitted) -> Fitted:
+        assert isinstance(text.scorer, ItemItem)
+        counts = interaction_counts(self.split.train, len(self.target.vectors))
+        power, verdict = choose_lift(text.scorer, counts, self.tuning, self.seed)
+        scorer = lifted(text.scorer, counts, power)
+        return Fitted(scorer, f"{text.settings}, {verdict.used}", verdict.ndcg[verdict.used])
 
     def _mix(self, first: Fitted, second: Fitted) -> Fitted:
         weight, validation = choose_weight(first.scorer, second.scorer, self.tuning)

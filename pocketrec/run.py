@@ -34,7 +34,7 @@ BUDGET = {
 LEAST_SHARE = 0.02
 UNTIMED = {
     "tuning": (0.4, 5),
-    "closed_forms": (0.4, 5),
+    "closed_forms": (0.4, 10),
     "teacher": (0.7, 40),
     "student": (0, 40),
     "text": (1.6, 10),

@@ -33,6 +33,7 @@ from teacher.item_models import (
     without_text,
 )
 from teacher.learned_fusion import choose_fusion
+from teacher.lift import choose_lift, lifted
 from teacher.readings import (
     FROZEN,
     Fingerprints,
@@ -186,6 +187,9 @@ def _choose(
     share, scale, blend = choose_blend(models[TEXT_MODEL], models["ItemKNN"], tuning, seed)
     if share:
         models[TEXT_MODEL] = blended(models[TEXT_MODEL], models["ItemKNN"], share, scale)
+    counts = interaction_counts(split.train, items)
+    power, lift = choose_lift(models[TEXT_MODEL], counts, tuning, seed)
+    models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, power)
 
     sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
@@ -209,10 +213,9 @@ def _choose(
         scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
     verdict = guard({n: scorer.logits for n, scorer in scorers.items()}, SCRATCH, tuning, seed)
     sequence = scorers[verdict.used]
-    counts = interaction_counts(split.train, items)
     fusion = choose_fusion(sequence, models[TEXT_MODEL], counts, tuning, seed)
     teacher, popular = with_popularity(fusion.scorer, counts, tuning, seed)
-    judged = (reading, verdict, blend, fusion.verdict, popular)
+    judged = (reading, verdict, blend, lift, fusion.verdict, popular)
     verdicts = [v.describe() for v in judged if v.differences]
     if len(rates) > 1:
         verdicts.append(f"IDs learn at rate {id_rate:g}")
@@ -251,6 +254,7 @@ def _choose(
         if reads_with_adapter(reading.used) or verdict.used != SCRATCH
         else [],
         "blend": {**blend.as_dict(), "share": share, "scale": scale},
+        "lift": {**lift.as_dict(), "power": power},
         "fusion": fusion.verdict.as_dict(),
         "popularity": popular.as_dict(),
         "sequence_weight": fusion.weight,
@@ -359,6 +363,8 @@ def _refit(
         models[TEXT_MODEL] = blended(
             models[TEXT_MODEL], models["ItemKNN"], blend["share"], blend["scale"]
         )
+    counts = interaction_counts(split.train, len(vectors))
+    models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, facts["lift"]["power"])
     starts = _starts(facts["transfer"]["used"])
     seconds = run.share("final_teacher")
     gentle = recipe.sequence.model_copy(
@@ -374,7 +380,6 @@ def _refit(
         fitted.append((model, trained))
     sequences, _ = readable(split.train, split.unordered)
     sequence = SequenceScorer(*(model for model, _ in fitted))
-    counts = interaction_counts(split.train, len(vectors))
     _save(folder, vectors, sequence, sequences, models, recipe.neighbours, counts)
     made = [trained.epochs for _, trained in fitted]
     return {
