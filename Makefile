@@ -10,10 +10,10 @@ RUN ?= runs/demo
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench base app clean
+.PHONY: help demo test lint format bench base app translations clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(STAMP)  ## teach, distill, export and recommend on MovieLens, in runs/demo
 	$(BIN)/pocketrec demo
@@ -42,6 +42,9 @@ base: $(STAMP)  ## train a base teacher on SOURCES, data folders, in runs/base
 
 app: $(STAMP)  ## open the app on the bundle of RUN (runs/demo unless told)
 	$(BIN)/pocketrec app $(RUN)/bundle
+
+translations: $(STAMP)  ## compile what the app says in other languages, after a change of a .po file
+	$(BIN)/pybabel compile --domain device_app --directory device_app/locale
 
 clean:  ## remove caches and build leftovers; runs/ and .venv/ stay
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

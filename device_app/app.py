@@ -16,6 +16,7 @@ from device_app import rules
 from device_app.appearance import Appearance
 from device_app.changes import Changes
 from device_app.keyboard import Keyboard
+from device_app.language import tr
 from device_app.places import default_bundle, installed_bundles, shipped_bundle
 from device_app.preferences import preferences_path
 from device_app.screens import detail, failure, for_you, history, saved, search, settings, wall
@@ -52,7 +53,7 @@ class PocketRecApp(App):
         theme: the colours in use; `looks` chooses them.
         page: the place of the navigation in view, or beneath what is opened over it.
         wide: whether there is room for the rail and two columns.
-        about: one line on the bundle.
+        titles: how many items the bundle holds; 0 before it is open.
         is_open: whether bundle and history are open, so that the screens have something to show.
         margin, content_x, content_width, content_bottom: pixels, for the kv rules.
     """
@@ -61,7 +62,7 @@ class PocketRecApp(App):
     theme = ObjectProperty(None)
     page = StringProperty("for_you")
     wide = BooleanProperty(False)
-    about = StringProperty()
+    titles = NumericProperty(0)
     is_open = BooleanProperty(False)
     margin = NumericProperty(0)
     content_x = NumericProperty(0)
@@ -168,7 +169,7 @@ class PocketRecApp(App):
     def open_page(self, page: OverPage) -> None:
         """Open a page over what is in view, which stays as it is."""
         if self.is_open:
-            below = self._opened_pages[-1].title if self._opened_pages else PLACES[self.page][1]
+            below = self._opened_pages[-1].title if self._opened_pages else tr(PLACES[self.page][1])
             page.way_back = below
             self._opened_pages.append(page)
             self._show_current()
@@ -209,10 +210,21 @@ class PocketRecApp(App):
         self._current.load()
 
     def choose_text_size(self, name: str) -> None:
-        """Make all widgets anew: what they compute from `sp` they compute once."""
-        if name == self.looks.text_size:
-            return
-        self.looks.choose_text_size(name)
+        if name != self.looks.text_size:
+            self.looks.choose_text_size(name)
+            self._make_anew(name)
+
+    def choose_language(self, name: str) -> None:
+        if name != self.looks.language:
+            self.looks.choose_language(name)
+            self._make_anew(name)
+
+    def _make_anew(self, chosen: str) -> None:
+        """All widgets: what they compute from `sp`, and what they say, they make out once.
+
+        Args:
+            chosen: the name of the chip that was pressed for it.
+        """
         by_key = self.focus.is_shown
         before = self._pages
         rules.forget_rows()
@@ -225,7 +237,7 @@ class PocketRecApp(App):
             made.take_over(before[key])
         self._show_current()
         if by_key and self.page == "settings":
-            Clock.schedule_once(lambda _: self.focus.on(self._current.choice(name)), 0)
+            Clock.schedule_once(lambda _: self.focus.on(self._current.choice(chosen)), 0)
 
     def on_page(self, _: App, page: str) -> None:
         if not self.is_open:
@@ -305,7 +317,7 @@ class PocketRecApp(App):
 
     def _begin(self, answer: "tuple[About, bool]") -> None:
         about, is_new = answer
-        self.about = f"{about.items:,} titles"
+        self.titles = about.items
         if is_new and self.page == "for_you":
             self.open_wall()
         else:

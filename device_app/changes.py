@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 from device_app.events import Change, Kind
+from device_app.language import mark, tr
 from pocketrec.errors import PocketRecError
 
 if TYPE_CHECKING:
@@ -11,12 +12,14 @@ if TYPE_CHECKING:
     from device_app.session import Session
 
 SAID: Final[dict[Kind, str]] = {
-    "like": "Liked",
-    "dislike": "Not for you:",
-    "save": "Saved",
-    "seen": "Already seen:",
-    "hide": "Hidden:",
+    "like": mark("Liked {}"),
+    "dislike": mark("Not for you: {}"),
+    "save": mark("Saved {}"),
+    "seen": mark("Already seen: {}"),
+    "hide": mark("Hidden: {}"),
 }
+
+REMOVED: Final = mark("Removed {}")
 
 
 class Changes:
@@ -38,7 +41,7 @@ class Changes:
     def say(self, change: Change, text: str) -> None:
         """Tell of a change that was made, which `undo` takes back from now on."""
         self._last = change
-        self._app.say(text, "Undo", self.undo)
+        self._app.say(text, tr("Undo"), self.undo)
 
     def undo(self) -> None:
         """Take back the last change, even when its short message is gone; once."""
@@ -61,8 +64,8 @@ class Changes:
 
         def done(change: Change) -> None:
             self._waiting.discard(pressed)
-            said = SAID[change.added[0].kind] if change.added else "Removed"
-            self.say(change, f"{said} {title}")
+            said = SAID[change.added[0].kind] if change.added else REMOVED
+            self.say(change, tr(said).format(title))
             self._app.reload()
 
         def failed(error: PocketRecError) -> None:

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from device_app.events import StoreError
+from device_app.language import LANGUAGES, SYSTEM
 from pocketrec.files import read_json, write_json
 
 THEMES: Final = ("system", "light", "dark")
+LANGUAGE_CHOICES: Final = (SYSTEM, *LANGUAGES)
 TEXT_SIZES: Final = {"small": 0.9, "normal": 1.0, "large": 1.2, "largest": 1.4}
 """What the device's own text size is multiplied by."""
 
@@ -18,10 +20,12 @@ class Preferences:
     """Attributes:
     theme: one of THEMES; "system" follows the device.
     text_size: a key of TEXT_SIZES.
+    language: one of LANGUAGE_CHOICES.
     """
 
     theme: str = "system"
     text_size: str = "normal"
+    language: str = SYSTEM
 
     @classmethod
     def read(cls, path: Path) -> "Preferences":
@@ -35,10 +39,11 @@ class Preferences:
             return cls()
         if not isinstance(stored, dict):
             return cls()
-        theme, size = stored.get("theme"), stored.get("text_size")
+        theme, size, language = map(stored.get, ("theme", "text_size", "language"))
         return cls(
             theme=theme if theme in THEMES else cls.theme,
             text_size=size if isinstance(size, str) and size in TEXT_SIZES else cls.text_size,
+            language=language if language in LANGUAGE_CHOICES else cls.language,
         )
 
     def write(self, path: Path) -> None:

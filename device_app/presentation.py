@@ -5,10 +5,18 @@ import zlib
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from device_app.language import tr, trn
+
 if TYPE_CHECKING:  # a window that shows its first frame needs no database
     from pocketrec.catalogue import Item
 
 CATEGORIES_SHOWN = 3
+
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+"""In English; a language that writes them otherwise may use the number."""
 
 _INVERTED = re.compile(r"^(?P<rest>.+), (?P<article>The|A|An|Les|Le|La|L'|El|Das|Der|Die|Il)$")
 _WORD = re.compile(r"[^\W_]+")
@@ -78,18 +86,23 @@ def tint(item_id: str, tints: int) -> int:
 def ago(timestamp: int | None, now: int) -> str:
     """When something happened, as people say it. Unix seconds; a time to come is "just now"."""
     if timestamp is None:
-        return "at an unknown time"
+        return tr("at an unknown time")
     seconds = max(0, now - timestamp)
-    for limit, unit, name in ((3600, 60, "minute"), (86400, 3600, "hour"), (604800, 86400, "day")):
-        if seconds < 60:
-            return "just now"
-        if seconds < limit:
-            count = seconds // unit
-            return f"{count} {name}{'s' if count > 1 else ''} ago"
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
+    if not minutes:
+        return tr("just now")
+    if not hours:
+        return trn("{} minute ago", "{} minutes ago", minutes).format(minutes)
+    if not days:
+        return trn("{} hour ago", "{} hours ago", hours).format(hours)
+    if days < 7:
+        return trn("{} day ago", "{} days ago", days).format(days)
     return date(timestamp)
 
 
 def date(timestamp: int) -> str:
     """The day in the device's time zone: 5 November 2026."""
     then = datetime.fromtimestamp(timestamp)
-    return f"{then.day} {then:%B %Y}"
+    return tr("{day} {month} {year}").format(
+        day=then.day, month=MONTHS[then.month - 1], number=then.month, year=then.year
+    )

@@ -2,6 +2,7 @@
 
 from kivy.app import App
 
+from device_app.language import tr
 from device_app.screens.page import OverPage
 from device_app.views import Card
 from pocketrec.errors import PocketRecError
@@ -9,7 +10,7 @@ from pocketrec.errors import PocketRecError
 
 class AddingPage(OverPage):
     def __init__(self, title: str = "") -> None:
-        super().__init__(title="Add a title")
+        super().__init__(title=tr("Add a title"))
         self.ids.name.text = title
 
     def load(self) -> None:
@@ -26,7 +27,7 @@ class AddingPage(OverPage):
         def done(card: Card) -> None:
             app.back()
             app.show_item(card.item_id)
-            app.say(f"Added {card.title}")
+            app.say(tr("Added {}").format(card.title))
 
         def failed(error: PocketRecError) -> None:
             self.ids.error.text = str(error)

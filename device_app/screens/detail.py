@@ -9,6 +9,7 @@ from kivy.properties import BooleanProperty, NumericProperty, StringProperty
 from kivy.uix.gridlayout import GridLayout
 from kivy.uix.widget import Widget
 
+from device_app.language import mark, tr
 from device_app.screens.page import OverPage
 from device_app.widgets.basics import TextLine
 from device_app.widgets.controls import Asking
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 TAG_SIZE = 13
 
-STRENGTHS = ((0.75, "Almost as much"), (0.25, "Less"), (0.0, "A little"))
+STRENGTHS = ((0.75, mark("Almost as much")), (0.25, mark("Less")), (0.0, mark("A little")))
 """Shares of the strongest reason from which on another is called so."""
 
 
@@ -71,8 +72,8 @@ class DetailPage(OverPage):
             self.present(
                 self.notice.say(
                     "nothing_found",
-                    "Not in this catalogue",
-                    "The history knows this title from another bundle.",
+                    tr("Not in this catalogue"),
+                    tr("The history knows this title from another bundle."),
                 )
             )
             return
@@ -94,8 +95,8 @@ class DetailPage(OverPage):
 
     def _remover(self) -> Asking:
         asking = Asking(
-            action="Remove this title",
-            question="You added this title. Removing it removes what you said of it, for good.",
+            action=tr("Remove this title"),
+            question=tr("You added this title. Removing it removes what you said of it, for good."),
         )
         asking.bind(on_confirm=self._remove)
         return asking
@@ -106,7 +107,7 @@ class DetailPage(OverPage):
         def done(_: None) -> None:
             app.changes.forget()
             app.back()
-            app.say(f"Removed {self.title}")
+            app.say(tr("Removed {}").format(self.title))
 
         app.ask(lambda session: session.remove_item(self.item_id), done)
 
@@ -119,15 +120,15 @@ class DetailPage(OverPage):
 
 def _why(details: "Details") -> str:
     if details.reasons:
-        return "Your likes that speak most for it, the strongest first."
+        return tr("Your likes that speak most for it, the strongest first.")
     if details.has_likes:
-        return "None of your likes speaks for it by itself."
-    return "Like a few titles, and those that speak for this one are named here."
+        return tr("None of your likes speaks for it by itself.")
+    return tr("Like a few titles, and those that speak for this one are named here.")
 
 
 def _reasons(reasons: "Iterable[Reason]") -> Iterator[ItemLine]:
     """How much each speaks for the item is said in place of what is known of it."""
     for place, reason in enumerate(reasons):
         much = next(words for least, words in STRENGTHS if reason.share >= least)
-        much = much if place else "Speaks most for it"
+        much = tr(much) if place else tr("Speaks most for it")
         yield ItemLine.of(reason.card, facts=much, share=reason.share)

@@ -3,23 +3,27 @@
 from collections.abc import Callable
 
 from device_app.events import StoreError
+from device_app.language import mark, tr
 from device_app.widgets.notice import Notice
 from pocketrec.errors import DataError, PocketRecError
 
 UNREADABLE = {
-    StoreError: "Your history cannot be opened",
-    DataError: "Your own titles cannot be opened",
+    StoreError: mark("Your history cannot be opened"),
+    DataError: mark("Your own titles cannot be opened"),
 }
 
 
 class Failure(Notice):
     def explain(self, error: PocketRecError, retry: Callable[[], None]) -> None:
-        title = UNREADABLE.get(type(error))
+        title, text = UNREADABLE.get(type(error)), str(error)
+        if title is None:
+            hint = tr("“pocketrec demo” makes a bundle.")
+            text = f"{text}\n\n{hint}"
         self.say(
             "error" if title else "no_bundle",
-            title or "No recommendations to show",
-            str(error) if title else f"{error}\n\n“pocketrec demo” makes a bundle.",
+            tr(title) if title else tr("No recommendations to show"),
+            text,
             tone="danger" if title else "muted",
-            action="Try again",
+            action=tr("Try again"),
             press=retry,
         )

@@ -7,6 +7,7 @@ from kivy.app import App
 from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
 
+from device_app.language import tr
 from device_app.screens.page import ListPage, OverPage
 from device_app.widgets.basics import Hoverable, Surface
 from pocketrec.errors import DataError
@@ -87,7 +88,7 @@ def _rows(folder: Path, is_choice: Callable[[Path], bool]) -> list[dict[str, obj
         raise DataError(
             f"{folder}: the folder cannot be read ({error.strerror or error}); choose another"
         ) from error
-    rows = [] if folder.parent == folder else [_row(folder.parent, "up", "Up")]
+    rows = [] if folder.parent == folder else [_row(folder.parent, "up", tr("Up"))]
     rows += [_row(path, "file", path.name, is_choice=True) for path in choices]
     return rows + [_row(path, "folder", path.name) for path in folders]
 

@@ -8,6 +8,7 @@ from kivy.properties import BooleanProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 
+from device_app.language import tr, trn
 from device_app.screens.page import ListPage
 from device_app.widgets.basics import Hoverable
 from device_app.widgets.card import Card
@@ -58,7 +59,9 @@ class ForYouPage(ListPage):
         self.is_default = picks.is_default
         likes = len(picks.history)
         self.subtitle = (
-            "" if picks.is_default else f"From your {likes} like{'s' if likes > 1 else ''}"
+            ""
+            if picks.is_default
+            else trn("From your {} like", "From your {} likes", likes).format(likes)
         )
         if not picks.cards:
             self.present(self._nothing_left())
@@ -71,9 +74,9 @@ class ForYouPage(ListPage):
     def _nothing_left(self) -> Notice:
         return self.notice.say(
             "inbox",
-            "You have judged everything",
-            "The history lists what you said. Remove an entry to see its item here again.",
-            action="Open history",
+            tr("You have judged everything"),
+            tr("The history lists what you said. Remove an entry to see its item here again."),
+            action=tr("Open history"),
             press=lambda: App.get_running_app().go("history"),
         )
 

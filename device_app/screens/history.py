@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from kivy.properties import OptionProperty, StringProperty
 from kivy.uix.widget import Widget
 
+from device_app.language import mark, tr
 from device_app.screens.page import ListPage, Page
 from device_app.widgets.basics import Chip
 from device_app.widgets.rows import EventRow
@@ -13,20 +14,32 @@ if TYPE_CHECKING:
     from device_app.views import Entry
 
 FILTERS = {
-    "all": "All",
-    "like": "Liked",
-    "save": "Saved",
-    "dislike": "Not for me",
-    "seen": "Seen",
-    "hide": "Hidden",
+    "all": mark("All"),
+    "like": mark("Liked"),
+    "save": mark("Saved"),
+    "dislike": mark("Not for me"),
+    "seen": mark("Seen"),
+    "hide": mark("Hidden"),
 }
 EMPTY = {
-    "all": ("history", "Nothing here yet", "Like, save or hide something and it is listed here."),
-    "like": ("like", "No likes yet", "Likes are what your picks are made from."),
-    "save": ("bookmarks", "Nothing saved yet", "Save what you want to come back to."),
-    "dislike": ("dislike", "Nothing here", "What is not for you is never picked again."),
-    "seen": ("seen", "Nothing seen yet", "What you have seen leaves your picks, and no more."),
-    "hide": ("hide", "Nothing hidden", "Hidden items are never picked again."),
+    "all": (
+        "history",
+        mark("Nothing here yet"),
+        mark("Like, save or hide something and it is listed here."),
+    ),
+    "like": ("like", mark("No likes yet"), mark("Likes are what your picks are made from.")),
+    "save": ("bookmarks", mark("Nothing saved yet"), mark("Save what you want to come back to.")),
+    "dislike": (
+        "dislike",
+        mark("Nothing here"),
+        mark("What is not for you is never picked again."),
+    ),
+    "seen": (
+        "seen",
+        mark("Nothing seen yet"),
+        mark("What you have seen leaves your picks, and no more."),
+    ),
+    "hide": ("hide", mark("Nothing hidden"), mark("Hidden items are never picked again.")),
 }
 
 
@@ -44,7 +57,7 @@ class HistoryPage(ListPage):
     def on_kv_post(self, base_widget: Widget) -> None:
         super().on_kv_post(base_widget)
         for kind, name in FILTERS.items():
-            chip = FilterChip(kind=kind, text=name, active=kind == self.kind)
+            chip = FilterChip(kind=kind, text=tr(name), active=kind == self.kind)
             chip.bind(on_release=lambda chip: setattr(self, "kind", chip.kind))
             self.ids.filters.add_widget(chip)
 
@@ -64,7 +77,8 @@ class HistoryPage(ListPage):
 
     def _show(self, entries: "tuple[Entry, ...]") -> None:
         if not entries:
-            self.present(self.notice.say(*EMPTY[self.kind]))
+            icon, title, text = EMPTY[self.kind]
+            self.present(self.notice.say(icon, tr(title), tr(text)))
             return
         self._entries = entries
         self.present(self.list_view)
@@ -72,5 +86,5 @@ class HistoryPage(ListPage):
 
     def fill(self, width: float) -> None:
         self.list_view.data = [
-            EventRow.data(entry, FILTERS[entry.kind], width) for entry in self._entries
+            EventRow.data(entry, tr(FILTERS[entry.kind]), width) for entry in self._entries
         ]

@@ -10,6 +10,7 @@ from kivy.properties import NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 
 from device_app.events import Change, Kind, NewEvent
+from device_app.language import mark, tr, trn
 from device_app.presentation import facts, shown_title
 from device_app.screens.files import FilesPage
 from device_app.screens.page import OverPage
@@ -37,11 +38,11 @@ COLUMNS: Final = 30
 """How many columns there are to choose from."""
 
 BECOMES: Final[dict[Kind, str]] = {
-    "like": "Liked",
-    "dislike": "Not for me",
-    "seen": "Already seen",
-    "save": "Saved for later",
-    "hide": "Hidden",
+    "like": mark("Liked"),
+    "dislike": mark("Not for me"),
+    "seen": mark("Already seen"),
+    "save": mark("Saved for later"),
+    "hide": mark("Hidden"),
 }
 
 
@@ -49,7 +50,7 @@ def choose_history() -> None:
     """Let the user choose a file, which is then looked over."""
     app = App.get_running_app()
     app.open_page(
-        FilesPage("Choose a history", _is_history, lambda path: app.open_page(ImportPage(path)))
+        FilesPage(tr("Choose a history"), _is_history, lambda path: app.open_page(ImportPage(path)))
     )
 
 
@@ -128,7 +129,9 @@ class PersonChoice(BoxLayout):
             self.page.read_of(user)
         else:
             self.ids.error.text = (
-                f"The file has no userId {user}." if user else "Give the userId of your ratings."
+                tr("The file has no userId {}.").format(user)
+                if user
+                else tr("Give the userId of your ratings.")
             )
 
 
@@ -158,7 +161,7 @@ class ImportPage(OverPage):
         self._preview: Preview | None = None
         self._candidates: list[CandidateRow] = []
         self._is_importing = False
-        super().__init__(title="Bring in a history", name=path.name)
+        super().__init__(title=tr("Bring in a history"), name=path.name)
 
     def load(self) -> None:
         if self._preview is not None:  # what was chosen stays
@@ -223,7 +226,7 @@ class ImportPage(OverPage):
             if change:
                 app.changes.say(change, _imported(len(change.added), self.total))
             else:
-                app.say("All of it was there already")
+                app.say(tr("All of it was there already"))
 
         def failed(error: PocketRecError) -> None:
             self._is_importing = False
@@ -249,9 +252,9 @@ class ImportPage(OverPage):
         self.subtitle = f"{history.format}  ·  {_rows(len(history.rows))}"
         self.unreadable = str(history.unreadable) if history.unreadable else ""
         for name, rows in (
-            ("Matched", preview.matched),
-            ("Unsure", preview.unsure),
-            ("Not in this catalogue", preview.unmatched),
+            (tr("Matched"), preview.matched),
+            (tr("Unsure"), preview.unsure),
+            (tr("Not in this catalogue"), preview.unmatched),
         ):
             ids.found.add_widget(Fact(name=name, value=f"{len(rows):,}"))
         for row in preview.unmatched[:UNMATCHED]:
@@ -271,11 +274,11 @@ class ImportPage(OverPage):
         self.ids.becomes.clear_widgets()
         for kind, name in BECOMES.items():
             if counts[kind]:
-                self.ids.becomes.add_widget(Fact(name=name, value=f"{counts[kind]:,}"))
+                self.ids.becomes.add_widget(Fact(name=tr(name), value=f"{counts[kind]:,}"))
 
     def _question(self, unsure: "Unsure") -> Question:
         kind = self._preview.kind(unsure.row)
-        said = BECOMES[kind].lower() if kind else "rated in between"
+        said = tr(BECOMES[kind]).lower() if kind else tr("rated in between")
         question = Question(said=f"{_name(unsure.row)}  ·  {said}")
         for item in unsure.candidates:
             candidate = CandidateRow(
@@ -295,7 +298,7 @@ def _is_history(path: Path) -> bool:
 
 
 def _rows(count: int) -> str:
-    return "1 row" if count == 1 else f"{count:,} rows"
+    return trn("{:,} row", "{:,} rows", count).format(count)
 
 
 def _name(row: "Imported") -> str:
@@ -304,5 +307,7 @@ def _name(row: "Imported") -> str:
 
 
 def _imported(added: int, total: int) -> str:
-    said = f"Imported {added:,}"
-    return said if added == total else f"{said}; the other {total - added:,} were known already"
+    if added == total:
+        return tr("Imported {:,}").format(added)
+    said = tr("Imported {:,}; the other {:,} were known already")
+    return said.format(added, total - added)

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from device_app.language import tr
 from device_app.screens.page import OverPage
 from device_app.widgets.basics import Text
 from device_app.widgets.lines import ItemLine
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 class KnowledgePage(OverPage):
     def __init__(self, **kwargs: object) -> None:
-        super().__init__(title="What this app knows", **kwargs)
+        super().__init__(title=tr("What this app knows"), **kwargs)
 
     def load(self) -> None:
         self.ask(

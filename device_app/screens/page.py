@@ -13,6 +13,7 @@ from kivy.uix.scrollview import ScrollView
 from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
+from device_app.language import tr
 from device_app.widgets.basics import Surface
 from device_app.widgets.notice import Notice, Skeleton
 from pocketrec.errors import PocketRecError
@@ -79,10 +80,10 @@ class Page(BoxLayout):
         self.present(
             self.notice.say(
                 "error",
-                "That did not work",
+                tr("That did not work"),
                 str(error),
                 tone="danger",
-                action="Try again",
+                action=tr("Try again"),
                 press=retry,
             )
         )
@@ -122,7 +123,7 @@ class Page(BoxLayout):
         return question != self._asked
 
     def take_over(self, old: "Page") -> None:
-        """Be where a page of the same kind was, which was made for another size of text."""
+        """Be where a page of the same kind was, which was made for another size of text or in another language."""
         old.next_question()  # what it still waits for is not for it any more
         self.view.scroll_y = old.view.scroll_y
 

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from device_app.language import tr, trn
 from device_app.screens.page import ListPage
 from device_app.widgets.rows import ResultRow
 
@@ -24,12 +25,16 @@ class SavedPage(ListPage):
             self.present(
                 self.notice.say(
                     "bookmarks",
-                    "Nothing saved yet",
-                    "The bookmark on a title keeps it here for later. Your picks stay as they are.",
+                    tr("Nothing saved yet"),
+                    tr(
+                        "The bookmark on a title keeps it here for later. Your picks stay as they are."
+                    ),
                 )
             )
             return
-        self.subtitle = f"{len(cards)} title{'s' if len(cards) > 1 else ''} for later"
+        self.subtitle = trn("{} title for later", "{} titles for later", len(cards)).format(
+            len(cards)
+        )
         self.present(self.list_view)
         self._fill()
 

@@ -6,6 +6,7 @@ from kivy.app import App
 from kivy.clock import Clock
 from kivy.uix.widget import Widget
 
+from device_app.language import tr
 from device_app.screens.adding import AddingPage
 from device_app.screens.page import ListPage, Page
 from device_app.widgets.field import Field
@@ -67,7 +68,9 @@ class SearchPage(ListPage):
         self._cards = ()
         self.present(
             self.notice.say(
-                "search", "Find something you know", "What you like here shapes what you get."
+                "search",
+                tr("Find something you know"),
+                tr("What you like here shapes what you get."),
             )
         )
 
@@ -76,9 +79,9 @@ class SearchPage(ListPage):
             self.present(
                 self.notice.say(
                     "nothing_found",
-                    f"Nothing found for “{query}”",
-                    "Try fewer letters, or a word of the title, a category or a name.",
-                    action="Add it yourself",
+                    tr("Nothing found for “{}”").format(query),
+                    tr("Try fewer letters, or a word of the title, a category or a name."),
+                    action=tr("Add it yourself"),
                     press=lambda: self.add(query),
                 )
             )

@@ -1,4 +1,4 @@
-"""Settings: how the app looks, how the picks are made, what is the user's, what ranks, and the keys."""
+"""Settings: how the app looks and speaks, how the picks are made, what is the user's, what ranks, and the keys."""
 
 import os
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from kivy.properties import BooleanProperty, ListProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
+from device_app.language import LANGUAGES, SYSTEM, mark, tr
 from device_app.places import free_export, installed_bundles
 from device_app.screens.files import FilesPage
 from device_app.screens.knowledge import KnowledgePage
@@ -24,18 +25,24 @@ if TYPE_CHECKING:
     from device_app.views import Model
 
 MANIFEST = "manifest.json"
-THEME_NAMES = {"system": "System", "light": "Light", "dark": "Dark"}
-TEXT_SIZE_NAMES = {"small": "Small", "normal": "Normal", "large": "Large", "largest": "Largest"}
+THEME_NAMES = {"system": mark("System"), "light": mark("Light"), "dark": mark("Dark")}
+TEXT_SIZE_NAMES = {
+    "small": mark("Small"),
+    "normal": mark("Normal"),
+    "large": mark("Large"),
+    "largest": mark("Largest"),
+}
+LANGUAGE_NAMES = {SYSTEM: mark("System"), **LANGUAGES}
 SHORTCUTS = (
-    ("Ctrl+1 … Ctrl+5", "Change the screen"),
-    ("Ctrl+F", "Search"),
-    ("Ctrl+R", "Other picks"),
-    ("Ctrl+Z", "Undo"),
-    ("Ctrl+D", "Light or dark"),
-    ("Tab, Shift+Tab", "Next, previous thing"),
-    ("Arrows", "From card to card"),
-    ("Enter", "Open, press"),
-    ("Esc", "Back"),
+    ("Ctrl+1 … Ctrl+5", mark("Change the screen")),
+    ("Ctrl+F", mark("Search")),
+    ("Ctrl+R", mark("Other picks")),
+    ("Ctrl+Z", mark("Undo")),
+    ("Ctrl+D", mark("Light or dark")),
+    ("Tab, Shift+Tab", mark("Next, previous thing")),
+    (mark("Arrows"), mark("From card to card")),
+    ("Enter", mark("Open, press")),
+    ("Esc", mark("Back")),
 )
 
 
@@ -68,7 +75,7 @@ class SettingsPage(Page):
     def on_kv_post(self, base_widget: Widget) -> None:
         super().on_kv_post(base_widget)
         for keys, meaning in SHORTCUTS:
-            self.ids.shortcuts.add_widget(Fact(name=meaning, value=keys))
+            self.ids.shortcuts.add_widget(Fact(name=tr(meaning), value=tr(keys)))
 
     def load(self) -> None:
         question = self.next_question()
@@ -89,8 +96,9 @@ class SettingsPage(Page):
             self.ids.model.add_widget(Fact(name=name, value=value))
 
     def choice(self, name: str) -> Choice:
-        """The chip of a text size."""
-        return next(chip for chip in self.ids.text_sizes.children if chip.name == name)
+        """The chip of a text size or a language."""
+        chips = [*self.ids.text_sizes.children, *self.ids.languages.children]
+        return next(chip for chip in chips if chip.name == name)
 
     def toggle_learning(self) -> None:
         pauses = self.learns
@@ -114,7 +122,7 @@ class SettingsPage(Page):
 
         def done(path: Path) -> None:
             self.exported = str(path)
-            app.say(f"Saved to {path}")
+            app.say(tr("Saved to {}").format(path))
 
         app.ask(work, done)
 
@@ -123,26 +131,26 @@ class SettingsPage(Page):
 
         def done(_: None) -> None:
             app.changes.forget()
-            app.say("Everything you said is deleted")
+            app.say(tr("Everything you said is deleted"))
             self.load()
 
         app.ask(lambda session: session.wipe(), done)
 
     def choose_bundle(self) -> None:
-        App.get_running_app().open_page(FilesPage("Choose a model", _is_bundle, self._install))
+        App.get_running_app().open_page(FilesPage(tr("Choose a model"), _is_bundle, self._install))
 
     def roll_back(self) -> None:
         app = App.get_running_app()
 
         def done(_: "Path | None") -> None:
             app.reopen()
-            app.say("The model from before is back")
+            app.say(tr("The model from before is back"))
 
         app.ask(lambda _: installed_bundles().roll_back(), done)
 
     def _install(self, source: Path) -> None:
         app = App.get_running_app()
-        app.say(f"Looking through {source.name}…")
+        app.say(tr("Looking through {}…").format(source.name))
 
         def done(installed: "Installed") -> None:
             app.reopen()
@@ -166,20 +174,22 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _installed(report: "Installed") -> str:
-    said = f"Installed {report.name}, {report.items:,} titles."
+    said = tr("Installed {}, {:,} titles.").format(report.name, report.items)
     if not report.same_catalogue:
-        return f"{said} Your history is of another catalogue: it waits for a model of that one."
+        more = tr("Your history is of another catalogue: it waits for a model of that one.")
+        return f"{said} {more}"
     if report.unknown:
-        return f"{said} It does not know {report.unknown:,} of {report.judged:,} in your history."
+        more = tr("It does not know {:,} of {:,} in your history.")
+        return f"{said} {more.format(report.unknown, report.judged)}"
     return said
 
 
 def _facts(model: "Model") -> list[tuple[str, str]]:
     return [
-        ("Name", model.name),
-        ("Built", model.created),
-        ("Size", f"{model.size / 1e6:.1f} MB"),
-        ("Precision", model.precision),
-        ("Titles", f"{model.items:,}"),
-        ("Last ranking", f"{model.milliseconds:.1f} ms"),
+        (tr("Name"), model.name),
+        (tr("Built"), model.created),
+        (tr("Size"), f"{model.size / 1e6:.1f} MB"),
+        (tr("Precision"), model.precision),
+        (tr("Titles"), f"{model.items:,}"),
+        (tr("Last ranking"), f"{model.milliseconds:.1f} ms"),
     ]

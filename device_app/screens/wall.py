@@ -8,6 +8,7 @@ from kivy.properties import BooleanProperty, ObjectProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 
+from device_app.language import tr
 from device_app.screens.page import ListPage, OverPage
 from device_app.widgets.basics import Hoverable
 from device_app.widgets.fitting import fitted
@@ -39,7 +40,7 @@ class WallPage(OverPage, ListPage):
     def __init__(self, **kwargs: object) -> None:
         self._number = 0
         self._cards: tuple[Card, ...] = ()
-        super().__init__(title="Titles to start from", **kwargs)
+        super().__init__(title=tr("Titles to start from"), **kwargs)
 
     def load(self) -> None:
         number = self._number

@@ -8,6 +8,7 @@ from kivy.uix.label import Label
 from kivy.uix.slider import Slider
 from kivy.uix.widget import Widget
 
+from device_app.language import tr
 from device_app.widgets.basics import Hoverable, QuietButton
 
 
@@ -93,7 +94,7 @@ class Asking(BoxLayout):
             delete.bind(on_release=lambda _: setattr(self, "asking", True))
             buttons.add_widget(delete)
             return
-        keep = QuietButton(text="Keep")
+        keep = QuietButton(text=tr("Keep"))
         keep.bind(on_release=lambda _: setattr(self, "asking", False))
         delete.bind(on_release=self._confirm)
         buttons.add_widget(keep)

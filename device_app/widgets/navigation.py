@@ -7,14 +7,15 @@ from kivy.uix.behaviors import ButtonBehavior
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.floatlayout import FloatLayout
 
+from device_app.language import mark
 from device_app.widgets.basics import Hoverable
 
 PLACES: Final = {
-    "for_you": ("home", "For you"),
-    "search": ("search", "Search"),
-    "saved": ("bookmarks", "Saved"),
-    "history": ("history", "History"),
-    "settings": ("settings", "Settings"),
+    "for_you": ("home", mark("For you")),
+    "search": ("search", mark("Search")),
+    "saved": ("bookmarks", mark("Saved")),
+    "history": ("history", mark("History")),
+    "settings": ("settings", mark("Settings")),
 }
 """page -> icon and name, in the order of the navigation and of Ctrl+1, Ctrl+2, ..."""
 

@@ -317,16 +317,17 @@ def test_the_settings_say_what_the_model_is(
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("text_size", ["normal", "largest"])
+@pytest.mark.parametrize("language", ["en", "zh"])
 @BOTH
 def test_no_text_is_clipped_and_buttons_are_large_enough(
-    start: Start, database: Path, size: tuple[int, int], text_size: str, theme: str
+    start: Start, database: Path, size: tuple[int, int], language: str, text_size: str, theme: str
 ) -> None:
     from kivy.metrics import dp
 
     from device_app.theme import DARK, LIGHT
     from device_app.widgets.basics import Hoverable
 
-    Preferences(theme=theme, text_size=text_size).write(preferences_path(database))
+    Preferences(theme, text_size, language).write(preferences_path(database))
     driver = start(size=size).ready()
     ground = (DARK if theme == "dark" else LIGHT).background
     over = {
@@ -342,7 +343,7 @@ def test_no_text_is_clipped_and_buttons_are_large_enough(
             over[place]()
             driver.until(lambda: driver.app._current.body.children == [driver.app._current.view])
         else:
-            driver.go(place)
+            driver.app.go(place)
         driver.frames(6)
         for scroll in (1.0, 0.0):
             driver.app._current.view.scroll_y = scroll

@@ -1,0 +1,71 @@
+"""What the app says in the user's language: English in the code, a gettext catalogue for any other. No Kivy."""
+
+import gettext
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from device_app.android import is_android
+
+FOLDER = Path(__file__).parent / "locale"
+DOMAIN = "device_app"
+
+SYSTEM: Final = "system"
+LANGUAGES: Final = {"en": "English", "zh": "中文"}
+"""Each by its own name."""
+
+_catalogue = gettext.NullTranslations()
+
+
+def use(choice: str) -> None:
+    """Say everything in a language from now on.
+
+    Args:
+        choice: a key of LANGUAGES, or SYSTEM for the device's own.
+    """
+    global _catalogue
+    wanted = system_language() if choice == SYSTEM else choice
+    _catalogue = gettext.translation(DOMAIN, FOLDER, [wanted], fallback=True)
+
+
+def tr(text: str) -> str:
+    """The text in the language in use; English where its catalogue lacks it."""
+    return _catalogue.gettext(text) if text else ""  # of nothing gettext tells its own header
+
+
+def trn(one: str, many: str, count: int) -> str:
+    """The text that goes with a count."""
+    return _catalogue.ngettext(one, many, count)
+
+
+def mark(text: str) -> str:
+    """The text as it is: one that `tr` is given later, for the tools that collect what is to be translated."""
+    return text
+
+
+def system_language() -> str:
+    """The device's language where the app knows it, else English."""
+    named = _android() if is_android() else _windows() if sys.platform == "win32" else _posix()
+    code = named.replace("-", "_").split("_")[0].lower()
+    return code if code in LANGUAGES else "en"
+
+
+def _posix() -> str:
+    """As gettext does; LANGUAGE may name several."""
+    names = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+    return next((found for name in names if (found := os.environ.get(name))), "").split(":")[0]
+
+
+def _windows() -> str:
+    import ctypes
+    import locale
+
+    number = ctypes.windll.kernel32.GetUserDefaultUILanguage()  # type: ignore[attr-defined]
+    return locale.windows_locale.get(number, "")
+
+
+def _android() -> str:
+    from jnius import autoclass
+
+    return str(autoclass("java.util.Locale").getDefault().getLanguage())
