@@ -84,6 +84,7 @@ def _distill(
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
     popularity = interaction_counts(split.train, len(artefact.item_vectors))
+    seconds = run.share("student")
     items, encoder, trained = _train(
         run,
         recipe,
@@ -91,7 +92,7 @@ def _distill(
         artefact.item_vectors,
         popularity,
         Teacher(artefact),
-        "student",
+        seconds,
         None,
         report,
     )
@@ -137,6 +138,7 @@ def _distill(
         "name": f"student, {recipe.dimensions} dimensions, {recipe.layers} layers",
         "epochs": trained.epochs,
         "seconds": round(trained.seconds, 1),
+        "share": seconds,
         "settings": asdict(settings),
         "table_entries": len(table),
         "text_cosine": cosine,
@@ -145,7 +147,10 @@ def _distill(
 
 
 def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dict[str, Any]:
-    """The same student with nothing of the teacher: its own text statistics, cross-entropy, EASE without text."""
+    """The same student with nothing of the teacher: its own text statistics, cross-entropy, EASE without text.
+
+    It may train for as long as the student might, late or not: else the two could not be compared.
+    """
     artefact = TeacherArtefact.load(run.folder / "teacher/holdout")
     split, seed = run.split, run.settings.seed
     if artefact.peer_table is None:
@@ -155,8 +160,9 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
     tokens = tokenize(tokenizer, run.dataset.texts, recipe.tokens)
     features = tfidf_vectors(tokens, len(tokenizer), artefact.item_vectors.shape[1], seed)
     popularity = interaction_counts(split.train, len(features))
+    seconds = run.facts("student/holdout")["share"]
     items, encoder, trained = _train(
-        run, recipe, artefact, features, popularity, None, "control", None, report
+        run, recipe, artefact, features, popularity, None, seconds, None, report
     )
     vectors = _vectors(items)
     table, settings = choose_table(
@@ -196,7 +202,7 @@ def _refit(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dic
         artefact.item_vectors,
         popularity,
         Teacher(artefact),
-        "final_student",
+        run.share("final_student"),
         math.ceil(gentle.refit_epochs * run.facts("student/holdout")["epochs"]),
         report,
         before,
@@ -226,12 +232,12 @@ def _train(
     features: Vectors,
     popularity: Vectors,
     teacher: Teacher | None,
-    step: str,
+    seconds: float | None,
     epochs: int | None,
     report: Report,
     start: Student | None = None,
 ) -> tuple[ItemTable, SequenceEncoder, Trained]:
-    """Train item table and sequence encoder for ``step`` of the time budget; ``epochs`` fixes their number.
+    """Train item table and sequence encoder for at most ``seconds``; ``epochs`` fixes their number.
 
     Args:
         start: whose weights training begins with.
@@ -256,7 +262,7 @@ def _train(
             run.split.validation,
             recipe,
             run.settings.seed,
-            run.share(step),
+            seconds,
             epochs,
             advance,
         )

@@ -26,7 +26,7 @@ BUDGET = {
     "final_teacher": 8,
     "student": 12,
     "text": 4,
-    "control": 10,
+    "control": 12,  # what the student has
     "final_student": 5,
     "final_text": 3,
 }

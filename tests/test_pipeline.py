@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -253,6 +254,23 @@ def test_without_order_and_without_time_there_is_still_a_bundle(
     assert [row["stage"] for row in Ledger.load(run.folder).rows] == list(STAGES)
     assert Ledger.load(run.folder).protocol == "leave-one-out (random, no order known)"
     assert len(Recommender.open(run.folder / "bundle").recommend(["b003"], k=10)) == 10
+
+
+def test_with_and_without_a_teacher_the_student_has_as_long(
+    built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[tuple[bool, float]] = []
+    train = distill.stage.train_sequence_encoder
+
+    def spy(table: Any, encoder: Any, windows: Any, teacher: Any, *others: Any) -> Any:
+        given.append((teacher is not None, others[3]))
+        return train(table, encoder, windows, teacher, *others)
+
+    monkeypatch.setattr(distill.stage, "train_sequence_encoder", spy)
+    build(Run.open(tmp_path / "run", built.data, minutes=0.05, recipe=built.recipe))
+    (_, taught), (is_taught, alone), _ = given
+    assert not is_taught
+    assert alone == taught > 0
 
 
 def test_another_process_builds_the_same_bundle_to_the_last_byte(
