@@ -285,6 +285,8 @@ def _beyond(widget: Widget, view: ScrollView, axis: int) -> float:
 
 
 def _scroll_by(view: ScrollView, pixels: float, axis: int = 1) -> None:
+    if all(content.size[axis] <= view.size[axis] for content in view.children):
+        return  # a list that is shorter than its view would leave its top
     name = ("scroll_x", "scroll_y")[axis]
     share = view.convert_distance_to_scroll(*((pixels, 0), (0, pixels))[axis])[axis]
     setattr(view, name, min(1.0, max(0.0, getattr(view, name) - share)))

@@ -163,6 +163,18 @@ def test_the_search_field_can_be_left_and_a_result_opened(start: Start) -> None:
     driver.until(lambda: driver.app.is_typing)
 
 
+def test_a_list_that_is_shorter_than_its_view_stays_where_it_is(start: Start) -> None:
+    driver = start(size=WIDE).ready()
+    driver.go("search")
+    driver.type("waltz")
+    row = driver.until(lambda: driver.shown("ResultRow"))[0]
+    before = row.to_window(*row.pos)
+    key(driver, DOWN)
+    assert focused(driver) is row
+    driver.rest()
+    assert row.to_window(*row.pos) == before
+
+
 def test_settings_are_set_and_the_focus_stays(start: Start) -> None:
     driver = start().ready()
     driver.window.dispatch("on_keyboard", ord("5"), 0, "5", ["ctrl"])
