@@ -203,7 +203,9 @@ def test_a_table_that_int8_ruins_is_told(
         return item_table(replace(student, vectors=np.roll(student.vectors, 1, axis=0)))
 
     monkeypatch.setattr(module, "item_table", ruined)
-    assert not export_student(student, cases, TEXTS, tmp_path).parity.passed
+    exported = export_student(student, cases, TEXTS, tmp_path)
+    assert not exported.parity.passed
+    assert exported.precision[SEQUENCE.file] == "int8"  # which is not to blame
 
 
 class TestBundle:

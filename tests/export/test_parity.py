@@ -94,6 +94,17 @@ def test_a_small_loss_that_is_sure_passes() -> None:
     assert parity.passed
 
 
+@pytest.mark.parametrize(("lost", "passed"), [(26, True), (60, False)])
+def test_a_loss_must_surely_be_a_large_one(lost: int, passed: bool) -> None:
+    users = 1000
+    targets = np.where(np.arange(users) < lost, 2, 0)
+    many = Cases(np.arange(users), [np.array([49])] * users, targets)
+    parity = compare(PLAIN, Listed(order(0, 1, *range(3, 20), 2)), many)
+    assert parity.ndcg_change[0] < -0.01
+    assert parity.ndcg_change[2] < 0
+    assert parity.passed == passed
+
+
 def test_history_leaves_both_rankings() -> None:
     read = [np.arange(10)] * USERS
     parity = compare(PLAIN, PLAIN, Cases(np.arange(USERS), read, np.full(USERS, 10)))
