@@ -161,8 +161,8 @@ def choose_cold_support(
         rest = np.stack([without.scores(history) for history in histories])
         evidence = np.zeros_like(rest)
         for row, history in zip(evidence, histories, strict=True):
-            if (found := scorer.evidence(history)) is not None:
-                row[:] = found
+            if (spoken := scorer.evidence(history)) is not None:
+                row[:] = spoken
         by_support = []
         for factor in COLD_SUPPORTS:
             # Nothing but imputed entries speaks for new items, nothing imputed for others.

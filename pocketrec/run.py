@@ -33,7 +33,7 @@ BUDGET = {
 """Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
 LEAST_SHARE = 0.02
 UNTIMED = {
-    "tuning": (0.4, 5),
+    "encode": (0, 10),
     "closed_forms": (0.4, 10),
     "teacher": (0.7, 40),
     "student": (0, 40),
