@@ -2,6 +2,7 @@
 
 import gettext
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Final
@@ -47,14 +48,17 @@ def mark(text: str) -> str:
 def system_language() -> str:
     """The device's language where the app knows it, else English."""
     named = _android() if is_android() else _windows() if sys.platform == "win32" else _posix()
-    code = named.replace("-", "_").split("_")[0].lower()
-    return code if code in LANGUAGES else "en"
+    codes = (re.split("[-_.]", one)[0].lower() for one in named.split(":"))
+    return next((code for code in codes if code in LANGUAGES), "en")
 
 
 def _posix() -> str:
-    """As gettext does; LANGUAGE may name several."""
+    """One name, or several with colons between, the dearest first.
+
+    Not left to gettext: English has no catalogue, so that it would pass it over for what is named after it.
+    """
     names = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
-    return next((found for name in names if (found := os.environ.get(name))), "").split(":")[0]
+    return next((found for name in names if (found := os.environ.get(name))), "")
 
 
 def _windows() -> str:

@@ -34,13 +34,12 @@ def lifted(model: ItemItem, counts: Floats, power: float) -> ItemItem:
     if not power:
         return model
     lift = lifts(counts, power)
-    whole, head = sparse.diags(lift).tocsr(), lift[model.head]
-    weights = model.weights
+    head, weights = lift[model.head], model.weights
     return replace(
         model,
         name=f"{model.name}, popularity to {power:g}",
         weights=weights * head if isinstance(weights, np.ndarray) else weights @ sparse.diags(head),
-        tail=None if model.tail is None else model.tail @ whole,
+        tail=None if model.tail is None else model.tail @ sparse.diags(lift),
     )
 
 
