@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from pocketrec.errors import BundleError, DataError
 from pocketrec.files import atomic_write
+from pocketrec.packing import WINDOW, deflater, inflater, shared_dictionary
 from pocketrec.text import item_text
 
 
@@ -48,7 +49,7 @@ class Item:
         return item_text(self.title, self.description, self.categories, self.creator, self.year)
 
 
-_COLUMNS = "item_id, title, text, description, categories, creator, year"
+_COLUMNS = "item_id, title, text, inflate(description), categories, creator, year"
 # The position is the rowid: VACUUM may renumber an implicit one under the full-text index.
 _SCHEMA = """
 CREATE TABLE items (
@@ -56,11 +57,14 @@ CREATE TABLE items (
     item_id TEXT NOT NULL UNIQUE,
     title TEXT NOT NULL,
     text TEXT, -- null where it is the template's, which would double the file
-    description TEXT NOT NULL,
+    description BLOB NOT NULL, -- packed: it is two thirds of the file as it stands
     categories TEXT NOT NULL,
     creator TEXT NOT NULL,
     year INTEGER
 )"""
+_DICTIONARY_SCHEMA = "CREATE TABLE packing (dictionary BLOB NOT NULL)"
+_SAMPLED = 8
+"""One description in so many, or fewer, is in the dictionary."""
 # Descriptions stay out of the index, a third of the file; what only they hold is found by scanning.
 _FULL_TEXT_SCHEMA = """
 CREATE VIRTUAL TABLE items_fts USING fts5 (
@@ -84,7 +88,7 @@ WITH best AS (
 SELECT {_COLUMNS} FROM best JOIN items USING (position) ORDER BY {_BEST}"""
 _PART_SEARCH = f"""
 SELECT {_COLUMNS} FROM items
-WHERE holds(title || ' ' || creator || ' ' || categories || ' ' || description, :query)
+WHERE holds(title || ' ' || creator || ' ' || categories || ' ' || inflate(description), :query)
 ORDER BY title_tier(title, :query), length(title), position
 LIMIT :limit"""
 
@@ -120,6 +124,10 @@ class Catalogue:
         self._close = weakref.finalize(self, connection.close)
         connection.create_function("title_tier", 2, title_tier, deterministic=True)
         connection.create_function("holds", 2, _holds, deterministic=True)
+        (dictionary,) = self._rows("SELECT (SELECT dictionary FROM packing)")[0]
+        if not isinstance(dictionary, bytes):
+            raise BundleError(_damage(path, "no dictionary of its descriptions"))
+        connection.create_function("inflate", 1, inflater(dictionary), deterministic=True)
         self._items(f"SELECT {_COLUMNS} FROM items LIMIT 1")
         # The highest position and not a count, which would read the whole of a large catalogue.
         (highest,) = self._rows("SELECT max(position) FROM items")[0]
@@ -278,6 +286,7 @@ class Catalogue:
             connection.execute("BEGIN")
             for position, item in enumerate(items):
                 _insert(connection, position, item)
+            _pack_descriptions(connection)
             connection.execute("COMMIT")
             if _has_fts5(connection):
                 connection.execute(_FULL_TEXT_SCHEMA)
@@ -332,7 +341,7 @@ def _insert(connection: sqlite3.Connection, position: int, item: Item) -> None:
     own_text = None if text == item.template_text() else text
     try:
         connection.execute(
-            f"INSERT INTO items (position, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (position, item_id, title, own_text, *others),
         )
     except (
@@ -344,6 +353,18 @@ def _insert(connection: sqlite3.Connection, position: int, item: Item) -> None:
         raise DataError(
             f"item {item_id!r}: expected a unique id, text and a year, found: {error}"
         ) from error
+
+
+def _pack_descriptions(connection: sqlite3.Connection) -> None:
+    """Replace every description by its packed bytes."""
+    ((size,),) = connection.execute("SELECT coalesce(sum(length(description)), 0) FROM items")
+    every = "SELECT description FROM items WHERE position % ? = 0 ORDER BY position"
+    sampled = connection.execute(every, (max(_SAMPLED, size // WINDOW),))
+    dictionary = shared_dictionary("".join(text for (text,) in sampled))
+    connection.execute(_DICTIONARY_SCHEMA)
+    connection.execute("INSERT INTO packing VALUES (?)", (dictionary,))
+    connection.create_function("deflate", 1, deflater(dictionary))
+    connection.execute("UPDATE items SET description = deflate(description)")
 
 
 def _has_fts5(connection: sqlite3.Connection) -> bool:

@@ -12,7 +12,7 @@ from pocketrec.errors import BundleError
 from pocketrec.files import atomic_write, json_text
 from pocketrec.ranker import RankerSettings
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 TRAINED_ON = ("train", "all")
 

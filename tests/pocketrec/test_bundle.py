@@ -17,7 +17,7 @@ from pocketrec.catalogue import Catalogue, Item
 from pocketrec.engine import OnnxEngine
 from pocketrec.errors import BundleError, UsageError
 from pocketrec.item_table import ItemTable
-from pocketrec.manifest import Manifest
+from pocketrec.manifest import FORMAT_VERSION, Manifest
 from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.recommender import Recommender
 
@@ -159,7 +159,7 @@ def test_sealing_an_incomplete_folder_fails(tiny_bundle_copy):
 @pytest.mark.parametrize(("version", "advice"), [(7, "upgrade pocketrec"), (0, "build the bundle")])
 def test_another_format_comes_before_everything_else(tmp_path, version, advice):
     (tmp_path / LAYOUT.manifest).write_text(json.dumps({"format_version": version}))
-    expected = rf"bundle format {version}, this version reads 1: {advice}"
+    expected = rf"bundle format {version}, this version reads {FORMAT_VERSION}: {advice}"
     with pytest.raises(BundleError, match=expected):
         Recommender.open(tmp_path)
 
@@ -457,7 +457,9 @@ def test_a_truncated_zip(tiny_bundle_zip, cut):
 
 def test_a_zip_with_a_damaged_entry(tiny_bundle_zip):
     content = bytearray(tiny_bundle_zip.read_bytes())
-    content[len(content) // 2] ^= 0xFF
+    with zipfile.ZipFile(tiny_bundle_zip) as archive:
+        largest = max(archive.infolist(), key=lambda entry: entry.compress_size)
+    content[largest.header_offset + largest.compress_size // 2] ^= 0xFF
     tiny_bundle_zip.write_bytes(content)
     with pytest.raises(BundleError, match=r"tiny\.zip: expected a whole \.zip"):
         Recommender.open(tiny_bundle_zip)
