@@ -20,6 +20,7 @@ import numpy.typing as npt
 from benchmarks.latency import Timing, measure, one_thread
 from benchmarks.memory import fresh
 from benchmarks.run import environment
+from benchmarks.vector_search import time_search
 from pocketrec.bundle import LAYOUT, seal
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.cli.output import results, say, table
@@ -41,7 +42,7 @@ CALLS, OPENINGS = 1000, 10
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Time opening and recommending on catalogues of several sizes, made of the items of a bundle."""
+    """Time opening, recommending and searching on catalogues of several sizes, made of the items of a bundle."""
     parser = argparse.ArgumentParser("python -m benchmarks.scale", description=main.__doc__)
     parser.add_argument("bundle", type=Path, metavar="BUNDLE")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
@@ -123,12 +124,10 @@ def measured(bundle: Path, calls: int) -> dict[str, Any]:
     generator = np.random.default_rng(0)
     size = len(recommender.ids)
     chances = recommender.scores([]) + 1
-    histories = [
-        recommender.ids.names(
-            generator.choice(size, HISTORY, replace=False, p=chances / chances.sum()).tolist()
-        )
-        for _ in range(50)
+    chosen = [
+        generator.choice(size, HISTORY, replace=False, p=chances / chances.sum()) for _ in range(50)
     ]
+    histories = [recommender.ids.names(history.tolist()) for history in chosen]
 
     def two_steps(history: list[str]) -> list[str]:
         return [one.item_id for one in recommender.recommend(history, K)]
@@ -153,6 +152,7 @@ def measured(bundle: Path, calls: int) -> dict[str, Any]:
         "private_bytes": int(np.median(later[:, 2])),
         "top20_shared": float(np.mean(shared)),
         "timings": [asdict(timing) for timing in timings],
+        "search": time_search(bundle, chosen, K, calls),
     }
 
 
@@ -173,6 +173,15 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
             f"{row['top20_shared']:.2%}",
         )
     results().print(drawn)
+    numbers = ("p50", "p95", "p99", "ready s", "of top 20")
+    for row in rows:
+        title = f"Nearest of {row['items']:,} items, ms on one thread"
+        drawn = table("search", *numbers, right=numbers, title=title, narrow=True)
+        for one in row["search"]:
+            spent = (f"{one[part] / 1000:.3f}" for part in numbers[:3])
+            found = (f"{one['seconds']:.1f}", f"{one['shared']:.2%}") if "shared" in one else ()
+            drawn.add_row(one["system"], *spent, *found)
+        results().print(drawn)
 
 
 if __name__ == "__main__":

@@ -50,6 +50,13 @@ def test_each_size_has_its_line(tiny_bundle, tmp_path, capsys, monkeypatch):
             "exact",
             "add an item",
         ]
+        *searches, bound = row["search"]
+        shared = {search["system"].split(",")[0]: search["shared"] for search in searches}
+        for exact in ("numpy fp32", "onnxruntime fp32", "faiss flat fp32", "usearch exact fp32"):
+            assert shared[exact] == pytest.approx(1)
+        assert shared["PocketRec int8"] > 0.9
+        assert shared["usearch HNSW int8"] > 0.9
+        assert 0 < bound["p50"] < 1000
     assert "300" in capsys.readouterr().out
 
 
