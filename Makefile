@@ -10,10 +10,10 @@ RUN ?= runs/demo
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench base app translations clean
+.PHONY: help demo test lint format bench bench-full base app translations clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: $(STAMP)  ## teach, distill, export and recommend on MovieLens, in runs/demo
 	$(BIN)/pocketrec demo
@@ -33,6 +33,12 @@ format: $(STAMP)  ## rewrite the code in the one style
 
 bench: $(STAMP)  ## measure accuracy, latency and memory of RUN (runs/demo unless told)
 	$(BIN)/pocketrec bench $(RUN) --out benchmarks/results --readme README.md
+
+# Hours; an interrupted one goes on where it was.
+bench-full: $(STAMP)  ## build and measure every data set that DATA, a folder of data folders, should hold
+	@[ -n "$(DATA)" ] || { echo 'make: expected a folder of data folders: make bench-full DATA=DIR' >&2; exit 1; }
+	$(BIN)/python -m benchmarks.full --data-root $(DATA)
+	$(BIN)/python -m benchmarks.page benchmarks/results/*/latest.json --out benchmarks/results/page.html
 
 # Within three hours on two processor cores.
 base: $(STAMP)  ## train a base teacher on SOURCES, data folders, in runs/base

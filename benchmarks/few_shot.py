@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from benchmarks import accuracy
+from benchmarks.sasrec import SASREC, on_ids
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ranks
@@ -41,7 +41,6 @@ READINGS = {
 those of a sentence encoder."""
 SENTENCES_ALONE = "sentences alone"
 CONTENT = "Content"
-ON_IDS = "SASRec on IDs, CE"
 ZERO_SHOT = "Base teacher, not fine-tuned"
 SCRATCH = "Sequence from scratch"
 TRANSFER = "Sequence from the base teacher"
@@ -55,7 +54,7 @@ QUESTIONS = (
     (TRANSFER, SCRATCH),
     (FUSED, accuracy.ITEM_KNN),
     (FUSED, accuracy.EASE),
-    (FUSED, ON_IDS),
+    (FUSED, SASREC),
 )
 """Whose difference answers a question: ours, theirs."""
 
@@ -117,16 +116,8 @@ class Target:
         return model
 
     def on_ids(self, seed: int, id_rate: float) -> SequenceModel:
-        """The same where items are nothing but themselves: random vectors that are learned, and no text."""
-        torch.manual_seed(seed)
-        recipe = self.recipe.sequence.model_copy(update={"id_embedding": True})
-        no_text = np.zeros((len(self.vectors), 1), dtype=np.float32)
-        model = SequenceModel(no_text, self.facts["length"], recipe, id_rate)
-        assert model.residual is not None
-        # Beside a text the residual starts at 0; alone it would start as one point for all items.
-        nn.init.normal_(model.residual.weight, std=recipe.dimensions**-0.5 / id_rate)
-        nn.init.zeros_(model.project.bias)
-        return model
+        items, length = len(self.vectors), self.facts["length"]
+        return on_ids(items, length, self.recipe.sequence, id_rate, seed)
 
 
 def part(split: Split, share: float, seed: int) -> Split:
@@ -267,7 +258,7 @@ class FewShot:
         if not self.share:
             return found
         recipe = target.recipe.sequence
-        _, found[ON_IDS], _ = self._trained(ON_IDS, target.on_ids, recipe.id_rates)
+        _, found[SASREC], _ = self._trained(SASREC, target.on_ids, recipe.id_rates)
         rate, found[SCRATCH], scratch = self._trained(
             SCRATCH, target.from_scratch, recipe.tried_rates
         )

@@ -1,8 +1,9 @@
-"""A report as one page that needs no network: `python -m benchmarks.page REPORT.json --out PAGE.html`."""
+"""Reports as one page that needs no network: `python -m benchmarks.page REPORT.json... --out PAGE.html`."""
 
 import argparse
 import math
 import sys
+import tomllib
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import pairwise
@@ -21,6 +22,7 @@ from pocketrec.errors import PocketRecError
 from pocketrec.files import atomic_write
 
 TEMPLATE = Path(__file__).with_name("page.html")
+PUBLISHED = Path(__file__).with_name("published.toml")
 OURS = (accuracy.TEACHER, accuracy.WITHOUT_KD, accuracy.FULL_PRECISION, accuracy.BUNDLE)
 OUR_COLOUR, THEIR_COLOUR = "#14a08e", "#8b9097"
 """Both read on the light and on the dark ground."""
@@ -58,14 +60,84 @@ COLUMNS = {
 """Of the table: which part of a `System`, and how it is written."""
 
 
-def page(result: dict[str, Any]) -> str:
-    """The page of a report of `pocketrec bench`, as HTML."""
-    data, environment = result["data"], result["environment"]
+def page(reports: Sequence[dict[str, Any]]) -> str:
+    """The page of reports of `pocketrec bench`, one a data set, as HTML."""
+    one = len(reports) == 1
+    names = [result["data"]["name"] for result in reports]
+    environment = reports[0]["environment"]
+    made = f"{environment['date']}, {environment['commit'] or 'no commit'}"
+    measured = f"one thread of {environment['cpu']} · {made}"
+    body = "" if one else _overview(reports) + _tabs(names)
+    body += "\n".join(
+        f'<article id="set-{number}" data-set="{number}">{_data_set(result, not one)}</article>'
+        for number, result in enumerate(reports)
+    )
+    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
+        title=escape(f"PocketRec on {names[0] if one else f'{len(names)} data sets'}"),
+        subtitle=escape(f"{_size(reports[0])} · {measured}" if one else measured),
+        plotly=get_plotlyjs(),
+        body=body,
+    )
+
+
+def published(name: str) -> list[dict[str, Any]]:
+    """What papers give for a data set: system, recall, ndcg and source."""
+    found: list[dict[str, Any]] = tomllib.loads(PUBLISHED.read_text(encoding="utf-8")).get(name, [])
+    return found
+
+
+def _size(result: dict[str, Any]) -> str:
+    data = result["data"]
+    return f"{data['users']:,} test users, {data['items']:,} items, {data['protocol']}"
+
+
+def _overview(reports: Sequence[dict[str, Any]]) -> str:
+    """NDCG@10 of every system on every data set, and what papers give."""
+    names = [result["data"]["name"] for result in reports]
+    values: dict[str, dict[str, float]] = {}
+    theirs: dict[str, dict[str, float]] = {}
+    for name, result in zip(names, reports, strict=True):
+        for system in systems_of(result):
+            values.setdefault(system.name, {})[name] = system.ndcg
+        for row in published(name):
+            theirs.setdefault(f"{row['system']}, published", {})[name] = row["ndcg"]
+    rows = [
+        (
+            system in OURS,
+            [
+                (system, system),
+                *((found.get(name), _written(found.get(name), ".4f")) for name in names),
+            ],
+        )
+        for system, found in {**values, **theirs}.items()
+    ]
+    note = (
+        "NDCG@10 on the same test users of each data set. Published figures were not measured here."
+    )
+    return _grid("grid", [_section("Every data set", _html_table(["System", *names], rows), note)])
+
+
+def _tabs(names: Sequence[str]) -> str:
+    buttons = "".join(
+        f'<button type="button" data-shows="{number}">{escape(name)}</button>'
+        for number, name in enumerate(names)
+    )
+    return f'<nav aria-label="Data set">{buttons}</nav>'
+
+
+def _data_set(result: dict[str, Any], named: bool) -> str:
     systems = systems_of(result)
     pareto = (
         _section(f"NDCG@10 × {title}", _figure(_pareto(systems, cost, unit)))
         for cost, (title, unit) in COSTS.items()
     )
+    notes = report.notes(result)
+    if rows := published(result["data"]["name"]):
+        given = "; ".join(
+            f"{row['system']} {row['recall']:.4f} / {row['ndcg']:.4f} ({row['source']})"
+            for row in rows
+        )
+        notes.append(f"Published for this data and split, R@10 / NDCG@10: {given}.")
     parts = [
         _grid("grid", pareto),
         _grid("grid", [_section("Every system", _table(systems), "Press a heading to sort.")]),
@@ -88,20 +160,16 @@ def page(result: dict[str, Any]) -> str:
                 ),
                 _section("p50 by length of the history", _figure(_by_history(result), 340)),
                 _section("What the bundle is made of", _figure(_parts(result), 340)),
-                _section("How to read this", _list(report.notes(result))),
+                _section("How to read this", _list(notes)),
             ],
         ),
     ]
-    users, items = f"{data['users']:,} test users", f"{data['items']:,} items"
-    made = f"{environment['date']}, {environment['commit'] or 'no commit'}"
-    return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=escape(f"PocketRec on {data['name']}"),
-        subtitle=escape(
-            f"{users}, {items}, {data['protocol']} · one thread of {environment['cpu']} · {made}"
-        ),
-        plotly=get_plotlyjs(),
-        body="\n".join(parts),
-    )
+    if named:
+        parts.insert(
+            0,
+            f'<h2>{escape(result["data"]["name"])}</h2><p class="muted">{escape(_size(result))}</p>',
+        )
+    return "\n".join(parts)
 
 
 def systems_of(result: dict[str, Any]) -> list[System]:
@@ -295,22 +363,35 @@ def _figure(figure: go.Figure, height: int = 320) -> str:
 
 
 def _table(systems: list[System]) -> str:
-    head = "".join(
-        f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in COLUMNS
-    )
     rows = []
     for system in systems:
-        cells = []
-        for part, form in COLUMNS.values():
-            value = getattr(system, part)
-            missing = value is None
-            shown = report.NOTHING if missing else format(value, form)
-            cells.append(
-                f'<td data-value="{"" if missing else escape(str(value))}">{escape(shown)}</td>'
-            )
-        kind = ' class="ours"' if system.name in OURS else ""
-        rows.append(f"<tr{kind}>{''.join(cells)}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>'
+        values = ((getattr(system, part), form) for part, form in COLUMNS.values())
+        rows.append(
+            (system.name in OURS, [(value, _written(value, form)) for value, form in values])
+        )
+    return _html_table(list(COLUMNS), rows)
+
+
+def _written(value: float | str | None, form: str) -> str:
+    return report.NOTHING if value is None else format(value, form)
+
+
+def _html_table(
+    headings: Sequence[str], rows: Iterable[tuple[bool, Sequence[tuple[object, str]]]]
+) -> str:
+    """A table to sort; of each row whether it is one of ours, and each cell's value and what is shown for it."""
+    head = "".join(
+        f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in headings
+    )
+    body = []
+    for ours, cells in rows:
+        drawn = "".join(
+            f'<td data-value="{"" if value is None else escape(str(value))}">{escape(shown)}</td>'
+            for value, shown in cells
+        )
+        kind = ' class="ours"' if ours else ""
+        body.append(f"<tr{kind}>{drawn}</tr>")
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
 
 
 def _section(title: str, content: str, note: str = "") -> str:
@@ -331,13 +412,15 @@ def _colour(system: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write a report of pocketrec bench as one page of HTML."""
+    """Write reports of pocketrec bench, one a data set, as one page of HTML."""
     parser = argparse.ArgumentParser("python -m benchmarks.page", description=main.__doc__)
-    parser.add_argument("report", type=Path, metavar="REPORT", help="a report of pocketrec bench")
+    parser.add_argument(
+        "reports", type=Path, nargs="+", metavar="REPORT", help="a report of pocketrec bench"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="PAGE", help="the HTML file")
     asked = parser.parse_args(arguments)
     with atomic_write(asked.out) as temporary:
-        temporary.write_text(page(read(asked.report)), encoding="utf-8")
+        temporary.write_text(page([read(one) for one in asked.reports]), encoding="utf-8")
     say(str(asked.out))
 
 

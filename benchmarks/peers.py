@@ -1,4 +1,4 @@
-"""Peers that no build fits: iALS and BPR, and the sentence encoder alone; chosen on validation, test read once."""
+"""Peers that no build fits: iALS, BPR, SASRec and the sentence encoder alone; chosen on validation, test read once."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from implicit.als import AlternatingLeastSquares
 from implicit.bpr import BayesianPersonalizedRanking
 from threadpoolctl import threadpool_limits
 
+from benchmarks.sasrec import SASREC, on_ids
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ranks
@@ -19,10 +20,11 @@ from teacher.content import sharpened
 from teacher.readings import load_readings
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem, history_matrix
+from teacher.sequence import SequenceScorer, readable, train
 
 IALS, BPR = "iALS", "BPR"
 SENTENCES = "MiniLM, zero-shot"
-NAMES = (IALS, BPR, SENTENCES)
+NAMES = (IALS, BPR, SASREC, SENTENCES)
 
 GRIDS: dict[str, dict[str, Sequence[float]]] = {
     IALS: {
@@ -56,15 +58,21 @@ class Peer:
     ranks: Ranks
 
 
-def fitted(run: Run) -> Iterator[tuple[str, Peer]]:
-    """Each peer by its name; the sentence encoder only where the run has read the texts with one."""
+def fitted(run: Run, seconds: float) -> Iterator[tuple[str, Peer]]:
+    """Each peer by its name; the sentence encoder only where the run has read the texts with one.
+
+    Args:
+        seconds: that SASRec trains for with each rate of its IDs.
+    """
     split, seed = run.split, run.settings.seed
     cases, items = _cases(run), len(run.dataset.ids)
     for kind in (IALS, BPR):
         with threadpool_limits(1):  # the library has threads of its own
             peer = _factorised(kind, split, cases, items, seed)
         yield kind, peer
-    sentences = load_readings(run, run.recipe("teacher", TeacherRecipe)).sentences
+    recipe = run.recipe("teacher", TeacherRecipe)
+    yield SASREC, _sasrec(run, recipe, cases, seconds)
+    sentences = load_readings(run, recipe).sentences
     if sentences is not None:
         yield SENTENCES, _zero_shot(sentences, split, cases)
 
@@ -91,6 +99,22 @@ def _factorised(kind: str, split: Split, cases: Cases, items: int, seed: int) ->
             known[user] = history
     model = _fit(kind, settings, known, items, seed)
     return Peer(settings, validation, _ranks(kind, model, split.test, items))
+
+
+def _sasrec(run: Run, recipe: TeacherRecipe, cases: Cases, seconds: float) -> Peer:
+    split, seed = run.split, run.settings.seed
+    items, length = len(run.dataset.ids), run.facts("teacher/holdout")["length"]
+    sequences, as_sets = readable(split.train, split.unordered)
+    best: Peer | None = None
+    for rate in recipe.sequence.id_rates:
+        model = on_ids(items, length, recipe.sequence, rate, seed)
+        train(model, sequences, split.validation, recipe.sequence, seed, seconds, shuffle=as_sets)
+        scorer = SequenceScorer(model)
+        reached = float(metrics.ndcg_at(rank_targets(scorer.scores, cases), 10).mean())
+        if best is None or reached > best.validation:
+            best = Peer({"id_rate": rate}, reached, rank_targets(scorer.scores, split.test))
+    assert best is not None
+    return best
 
 
 def _zero_shot(vectors: Scores, split: Split, cases: Cases) -> Peer:

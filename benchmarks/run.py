@@ -41,11 +41,12 @@ BUSY = 0.5
 
 @dataclass(frozen=True)
 class Effort:
-    """How often things are timed: calls of an operation, calls of a slow one, fresh processes."""
+    """How often things are timed: calls of an operation, calls of a slow one, fresh processes; and seconds of training."""
 
     calls: int = 1000
     slow_calls: int = 200
     starts: int = 10
+    training: float = 120
 
 
 FULL = Effort()
@@ -117,7 +118,9 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         for kind in accuracy.PEERS:
             peers[kind] = accuracy.refit(run, kind)
             advance(len(peers))
-    others = _collect("Tuning further peers", further.fitted(run), len(further.NAMES), progress)
+    others = _collect(
+        "Tuning further peers", further.fitted(run, effort.training), len(further.NAMES), progress
+    )
     ease = peers[accuracy.EASE]
     timed = latency.time_peers(bundle, ease, histories, calls)
     timings += _collect("Timing the peers", timed, 2 * len(histories), progress)

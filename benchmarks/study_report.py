@@ -8,7 +8,6 @@ from benchmarks import accuracy
 from benchmarks.few_shot import (
     CONTENT,
     FUSED,
-    ON_IDS,
     QUESTIONS,
     READINGS,
     SCRATCH,
@@ -16,6 +15,7 @@ from benchmarks.few_shot import (
     TRANSFER,
 )
 from benchmarks.report import NOTHING, replace_section, signed
+from benchmarks.sasrec import SASREC
 from pocketrec.cli.output import results, table
 from teacher.readings import reads_with_adapter
 from teacher.stage import TEXT_MODEL
@@ -106,7 +106,7 @@ def summary(every: Sequence[Result]) -> tuple[Sequence[str], list[Sequence[str]]
     Zero-shot is the Content that validation prefers, of readings that have not learned from the data set itself.
     """
     columns = (
-        *("R@10 / NDCG@10", accuracy.POPULARITY, accuracy.ITEM_KNN, accuracy.EASE, ON_IDS),
+        *("R@10 / NDCG@10", accuracy.POPULARITY, accuracy.ITEM_KNN, accuracy.EASE, SASREC),
         *("Zero-shot", SCRATCH, TRANSFER, FUSED, "Fused less best peer, NDCG@10"),
     )
     lines: list[Sequence[str]] = []

@@ -19,7 +19,7 @@ from pocketrec.ledger import STAGES, Ledger
 from pocketrec.recommender import Recommender
 from pocketrec.run import Run
 
-QUICK = bench.Effort(calls=3, slow_calls=1, starts=1)
+QUICK = bench.Effort(calls=3, slow_calls=1, starts=1, training=2)
 PEERS = {
     "ItemKNN": {"kind": "ItemKNN", "settings": {"neighbours": 20, "shrink": 10}, "decay": 1.0},
     "EASE": {"kind": "EASE", "settings": {"ridge": 20.0}, "decay": 1.0},

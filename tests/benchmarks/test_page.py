@@ -22,7 +22,7 @@ def report() -> dict[str, Any]:
 
 
 def test_every_system_stands_in_the_table_with_what_it_costs(report: dict[str, Any]) -> None:
-    rows = re.findall(r"<tr(?: class=\"ours\")?><td.*?</tr>", page(report))
+    rows = re.findall(r"<tr(?: class=\"ours\")?><td.*?</tr>", page([report]))
     shown = [re.findall(r">([^<]+)</td>", row) for row in rows]
     assert [row[0] for row in shown] == [row["system"] for row in report["systems"]]
     for row, system in zip(shown, systems_of(report), strict=True):
@@ -31,7 +31,7 @@ def test_every_system_stands_in_the_table_with_what_it_costs(report: dict[str, A
 
 
 def test_nothing_is_fetched(report: dict[str, Any]) -> None:
-    made = page(report)
+    made = page([report])
     assert not re.findall(r"<(?:script|link|img|iframe)[^>]*(?:src|href)=", made)
     assert "@import" not in made.split("<script>")[0]
 
@@ -39,8 +39,30 @@ def test_nothing_is_fetched(report: dict[str, Any]) -> None:
 def test_names_of_the_data_are_escaped(report: dict[str, Any]) -> None:
     made = copy.deepcopy(report)
     made["data"]["name"] = "<b>films & $more"
-    assert "&lt;b&gt;films &amp; $more" in page(made)
-    assert "<b>films" not in page(made)
+    assert "&lt;b&gt;films &amp; $more" in page([made])
+    assert "<b>films" not in page([made])
+
+
+def several(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The report, and as if it were of two other data sets, one without its first system."""
+    names = ("amazon-beauty", "yelp")
+    second, third = ({**report, "data": {**report["data"], "name": name}} for name in names)
+    third["systems"] = report["systems"][1:]
+    return [report, second, third]
+
+
+def test_several_reports_have_one_table_with_what_papers_give(report: dict[str, Any]) -> None:
+    made = page(several(report))
+    overview = made[made.index("Every data set") : made.index("<nav")]
+    headings = re.findall(r"<th[^>]*><button[^>]*>([^<]+)<", overview)
+    assert headings == ["System", report["data"]["name"], "amazon-beauty", "yelp"]
+    rows = [re.findall(r">([^<]+)</td>", row) for row in re.findall(r"<tr.*?</tr>", overview)[1:]]
+    shown = {row[0]: row[1:] for row in rows}
+    first = systems_of(report)[0]
+    assert shown[first.name] == [f"{first.ndcg:.4f}", f"{first.ndcg:.4f}", "–"]
+    assert shown["TIGER, published"] == ["–", "0.0384", "–"]
+    assert made.count("arXiv:2305.05065") == 1
+    assert re.findall(r'<article id="set-(\d)"', made) == ["0", "1", "2"]
 
 
 def system(name: str, ndcg: float, size: float | None) -> System:
@@ -68,7 +90,7 @@ def test_a_browser_draws_it_in_both_themes(
     report: dict[str, Any], tmp_path: Path, theme: str
 ) -> None:
     path = tmp_path / "report.html"
-    path.write_text(page(report), encoding="utf-8")
+    path.write_text(page([report]), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000"]
     command = [str(CHROMIUM), *options, "--dump-dom", f"{path.as_uri()}?theme={theme}"]
     drawn = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
@@ -76,3 +98,15 @@ def test_a_browser_draws_it_in_both_themes(
     assert f'data-theme="{theme}"' in drawn[:200]
     assert body.count('class="js-plotly-plot"') + body.count("plotly-graph-div js-plotly-plot") >= 8
     assert body.count("Student int8 bundle") > 5
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+def test_a_browser_shows_one_data_set_at_a_time(report: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text(page(several(report)), encoding="utf-8")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000"]
+    command = [str(CHROMIUM), *options, "--dump-dom", path.as_uri()]
+    drawn = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert re.findall(r'<article id="set-(.)"[^>]*hidden=""', drawn) == ["1", "2"]
+    assert re.findall(r'<button[^>]*data-shows="(.)"[^>]*aria-pressed="true"', drawn) == ["0"]

@@ -9,6 +9,7 @@ from tiny_data import unit_rows
 
 from benchmarks import peers
 from pocketrec.splits import Cases, Split
+from teacher.recipe import TeacherRecipe
 
 TASTES, EACH = 4, 10
 """Groups of items; people choose within one."""
@@ -86,13 +87,21 @@ def test_the_search_stops_where_no_single_change_is_better(monkeypatch: pytest.M
     assert len(looked) == len(set(looked)) < 12
 
 
-def test_without_a_sentence_encoder_there_are_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    split = people()
+def test_without_a_sentence_encoder_there_are_three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "load_readings", lambda *_: SimpleNamespace(sentences=None))
-    run: Any = SimpleNamespace(
-        split=split,
+    found = dict(peers.fitted(tiny_run(), seconds=10))
+    assert list(found) == [peers.IALS, peers.BPR, peers.SASREC]
+    sasrec = found[peers.SASREC]
+    assert sasrec.settings in ({"id_rate": 1.0}, {"id_rate": 10.0})
+    assert np.mean(sasrec.ranks <= EACH - 6) > 0.5  # the rest of one's own taste; by chance .12
+
+
+def tiny_run() -> Any:
+    sequence = {"dimensions": 16, "heads": 2, "layers": 1, "epochs": 30}
+    return SimpleNamespace(
+        split=people(),
         settings=SimpleNamespace(seed=0),
         dataset=SimpleNamespace(ids=range(TASTES * EACH)),
-        recipe=lambda *_: None,
+        recipe=lambda *_: TeacherRecipe(sequence=sequence),
+        facts=lambda _: {"length": 6},
     )
-    assert [name for name, _ in peers.fitted(run)] == [peers.IALS, peers.BPR]
