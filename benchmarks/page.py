@@ -160,6 +160,7 @@ def _data_set(result: dict[str, Any], named: bool) -> str:
                 ),
                 _section("p50 by length of the history", _figure(_by_history(result), 340)),
                 _section("What the bundle is made of", _figure(_parts(result), 340)),
+                _section("What the build cost", _figure(_cost(result), 340)),
                 _section("How to read this", _list(notes)),
             ],
         ),
@@ -342,6 +343,22 @@ def _parts(result: dict[str, Any]) -> go.Figure:
         hovertemplate="%{y}<br>%{x:.3f} MB<extra></extra>",
     )
     figure.update_xaxes(title="MB")
+    return figure
+
+
+def _cost(result: dict[str, Any]) -> go.Figure:
+    """CPU minutes of each stage, the first on top."""
+    stages = list(result["cost"].items())[::-1]
+    figure = go.Figure()
+    figure.add_bar(
+        x=[spent["cpu_seconds"] / 60 for _, spent in stages],
+        y=[name for name, _ in stages],
+        orientation="h",
+        marker={"color": OUR_COLOUR},
+        customdata=[spent["seconds"] / 60 for _, spent in stages],
+        hovertemplate="%{y}<br>%{x:.1f} CPU minutes<br>%{customdata:.1f} minutes<extra></extra>",
+    )
+    figure.update_xaxes(title="CPU minutes")
     return figure
 
 

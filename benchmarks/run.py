@@ -33,7 +33,12 @@ from teacher.scorers import ItemItem
 
 T = TypeVar("T")
 
-NEEDED = ("teacher/holdout", "student/holdout", "student/control", "holdout", "bundle")
+STAGES = (
+    *("teacher/vectors", "teacher/holdout", "teacher/final"),
+    *("student/holdout", "student/control", "student/final"),
+    *("holdout", "bundle"),
+)
+"""What a build makes, in groups of teacher, student and export."""
 PACKAGES = ("numpy", "onnxruntime", "scipy", "torch", "polars")
 BUSY = 0.5
 """Processes that want a core, on average over a minute, from which on times are not to be trusted."""
@@ -72,7 +77,7 @@ def main(
     load = os.getloadavg()[0]  # before this process adds to it
     opened = Run.open(run)
     opened = Run(run, replace(opened.settings, data=str(data)))
-    for name in NEEDED:
+    for name in STAGES:
         opened.facts(name)
     warning = f"load {load:.1f} when it began, so times may be too long" if load > BUSY else None
     if warning:
@@ -134,7 +139,12 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         "latency": [asdict(timing) for timing in timings],
         "start_up": start_up,
         "size": _sizes(run, ease),
+        "cost": {name: _cost(run.facts(name)) for name in STAGES},
     }
+
+
+def _cost(facts: dict[str, Any]) -> dict[str, float]:
+    return {name: facts[name] for name in ("seconds", "cpu_seconds")}
 
 
 def _accuracy(

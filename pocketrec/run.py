@@ -233,17 +233,19 @@ class Run:
             self._spent_before += read_json(record)["seconds"]
             report.line(f"{name}: reused. {facts['summary']}")
             return facts
-        started = time.monotonic()
+        started, cpu_before = time.monotonic(), time.process_time()
         record.unlink(missing_ok=True)  # first, so that a record never speaks of another folder
         with atomic_folder(folder) as temporary:
             facts = make(temporary)
         seconds = round(time.monotonic() - started, 1)
-        write_json(record, {"fingerprint": fingerprint, "seconds": seconds, "facts": facts})
+        cpu = round(time.process_time() - cpu_before, 1)
+        made = {"fingerprint": fingerprint, "seconds": seconds, "cpu_seconds": cpu}
+        write_json(record, {**made, "facts": facts})
         report.line(f"{name}: {facts['summary']} ({seconds:.0f} s)")
         return facts
 
     def facts(self, name: str) -> dict[str, Any]:
-        """The facts of a finished artefact with its ``fingerprint`` and ``seconds``.
+        """The facts of a finished artefact with its ``fingerprint``, ``seconds`` and ``cpu_seconds``, of all cores together.
 
         Raises:
             RunError: it has not been made.
@@ -253,12 +255,9 @@ class Run:
             raise RunError(
                 f"{self.folder / name}: expected a finished artefact, found none; run the stages before"
             )
-        stored = read_json(record)
-        return {
-            **stored["facts"],
-            "fingerprint": stored["fingerprint"],
-            "seconds": stored["seconds"],
-        }
+        stored: dict[str, Any] = read_json(record)
+        facts: dict[str, Any] = stored.pop("facts")
+        return {**facts, **stored}
 
     def _record(self, name: str) -> Path:
         return self.folder / "records" / f"{name.replace('/', '-')}.json"

@@ -33,9 +33,10 @@ FACTS = {
         },
         "exact_items": 40,
         "local_width": None,
+        "length": 10,
     },
-    "student-holdout": {},
-    "student-control": {},
+    **{name: {} for name in ("teacher-vectors", "teacher-final", "student-final")},
+    **{name: {} for name in ("student-holdout", "student-control")},
     "holdout": {"precision": {"sequence_encoder.onnx": "int8"}, "parity": {"passed": True}},
     "bundle": {},
 }
@@ -61,7 +62,7 @@ def data(tmp_path):
 def run(data, tmp_path, monkeypatch):
     made = Run.open(tmp_path / "run", data)
     for name, facts in FACTS.items():
-        record = {"fingerprint": "f", "seconds": 1.0, "facts": facts}
+        record = {"fingerprint": "f", "seconds": 1.0, "cpu_seconds": 2.0, "facts": facts}
         write_json(made.folder / "records" / f"{name}.json", record)
     for place in ("bundle", "holdout/bundle"):
         folder = build_tiny_bundle(made.folder / place)
@@ -92,6 +93,8 @@ def test_the_report(run, data, tmp_path, capsys, monkeypatch):
     result = read_json(out / "latest.json")
     name = result["environment"]["commit"] or "no-commit"
     assert sorted(path.name for path in out.iterdir()) == sorted([f"{name}.json", "latest.json"])
+    assert list(result["cost"]) == list(bench.STAGES)
+    assert result["cost"]["student/final"] == {"seconds": 1.0, "cpu_seconds": 2.0}
     peers, ours = accuracy.SYSTEMS[:3], accuracy.SYSTEMS[3:]
     assert [row["system"] for row in result["systems"]] == [*peers, *further.NAMES, *ours]
     judged = result["peer_validation"]

@@ -124,6 +124,7 @@ class TestArtefact:
         facts = run.facts("first")
         assert facts["text"] == "one"
         assert facts["seconds"] >= 0
+        assert facts["cpu_seconds"] >= 0
         assert len(facts["fingerprint"]) == 32
         assert facts["fingerprint"] != run.facts("second")["fingerprint"]
 
@@ -291,7 +292,9 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=clock.monotonic))
+    monkeypatch.setattr(
+        module, "time", SimpleNamespace(monotonic=clock.monotonic, process_time=clock.monotonic)
+    )
     return clock
 
 
