@@ -11,7 +11,8 @@ def main(kind: str, path: str, history: list[str]) -> None:
     """Do what ``kind`` says.
 
     Args:
-        kind: "empty", "bundle" or "open" (``path`` a bundle), or "matrix" (``path`` a float32 [N, N] item-item .npy).
+        kind: "empty", "bundle" or "open" (``path`` a bundle), "matrix" (``path`` a float32 [N, N] item-item .npy), or
+            "vectors" (``path`` a folder of int8 item vectors and their scales, see `benchmarks.minilm`).
     """
     if kind == "open":
         open_alone(path)
@@ -27,6 +28,17 @@ def main(kind: str, path: str, history: list[str]) -> None:
 
             rows = [int(item) for item in history]
             scores = np.load(path)[rows].sum(axis=0)
+            scores[rows] = -np.inf
+            np.argpartition(scores, -10)[-10:]
+        case "vectors":
+            from pathlib import Path
+
+            import numpy as np
+
+            rows = [int(item) for item in history]
+            levels, scales = (np.load(Path(path) / name) for name in ("vectors.npy", "scales.npy"))
+            vectors = levels * scales[:, None]
+            scores = vectors @ vectors[rows].sum(axis=0)
             scores[rows] = -np.inf
             np.argpartition(scores, -10)[-10:]
     print(time.perf_counter() - started, peak_memory())

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from benchmarks import minilm
 from benchmarks.accuracy import BUNDLE, EASE
 from pocketrec.bundle import LAYOUT
 from pocketrec.item_table import ItemTable
@@ -142,6 +143,23 @@ def time_peers(
             yield measure(EASE, "recommend", row_sums, known, calls, length)
         for length, given in histories.items():
             yield measure(DOT_PRODUCT, "recommend", dot_products, given, calls, length)
+
+
+def time_minilm(
+    folder: Path,
+    vectors: minilm.Float32,
+    settings: Mapping[str, float],
+    histories: Mapping[int, list[Indices]],
+    texts: Sequence[str],
+    calls: int,
+) -> Iterator[Timing]:
+    """The sentence encoder that `minilm.write` wrote into ``folder``, and cosines of its ``vectors``."""
+    recommend = minilm.recommend(vectors, **settings, k=K)
+    encoder = minilm.encoder(folder)
+    with one_thread():
+        for length, given in histories.items():
+            yield measure(minilm.NAME, "recommend", recommend, given, calls, length)
+        yield measure(minilm.NAME, "encode a text", lambda t: encoder.encode([t]), texts, calls)
 
 
 @contextmanager

@@ -74,7 +74,7 @@ def fitted(run: Run, seconds: float) -> Iterator[tuple[str, Peer]]:
     yield SASREC, _sasrec(run, recipe, cases, seconds)
     sentences = load_readings(run, recipe).sentences
     if sentences is not None:
-        yield SENTENCES, _zero_shot(sentences, split, cases)
+        yield SENTENCES, zero_shot(run, sentences)
 
 
 def validation(run: Run, scorer: ItemItem) -> float:
@@ -117,7 +117,9 @@ def _sasrec(run: Run, recipe: TeacherRecipe, cases: Cases, seconds: float) -> Pe
     return best
 
 
-def _zero_shot(vectors: Scores, split: Split, cases: Cases) -> Peer:
+def zero_shot(run: Run, vectors: Scores) -> Peer:
+    """Sums of the similarities of texts, by unit vectors float32 [N, d]."""
+    split, cases = run.split, _cases(run)
     similar = {s: sharpened(vectors, s) for s in GRIDS[SENTENCES]["sharpness"]}
     everything = np.arange(len(vectors))
 

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 from scipy import sparse
 
-from benchmarks import accuracy, latency, memory, report
+from benchmarks import accuracy, latency, memory, minilm, report
 from benchmarks import peers as further
 from pocketrec import __version__
 from pocketrec.bundle import Manifest
@@ -130,6 +130,15 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
     timed = latency.time_peers(bundle, ease, histories, calls)
     timings += _collect("Timing the peers", timed, 2 * len(histories), progress)
     start_up[accuracy.EASE] = _start_matrix(run, ease, first[0], effort.starts)
+    sizes = _sizes(run, ease)
+    with tempfile.TemporaryDirectory() as scratch, progress.task(minilm.NAME, 1):
+        shipped = Path(scratch)
+        vectors = minilm.write(shipped, run.dataset.texts)
+        peer = further.zero_shot(run, vectors)
+        others.append((minilm.NAME, peer))
+        timings += latency.time_minilm(shipped, vectors, peer.settings, histories, texts, calls)
+        start_up[minilm.NAME] = memory.start_up("vectors", shipped, first[0], effort.starts)
+        sizes["systems"][minilm.NAME] = sum(memory.sizes(shipped).values())
     return {
         "data": {
             **data_record(run),
@@ -138,7 +147,7 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         **_accuracy(run, ledger, peers, dict(others), progress),
         "latency": [asdict(timing) for timing in timings],
         "start_up": start_up,
-        "size": _sizes(run, ease),
+        "size": sizes,
         "cost": {name: _cost(run.facts(name)) for name in STAGES},
     }
 

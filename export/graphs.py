@@ -77,14 +77,15 @@ def export_fp32(student: Student, folder: Path) -> None:
     """Write both graphs into ``folder``, batch and length dynamic."""
     d = student.recipe.dimensions
     _export_text(student.text, folder)
-    _export(LastState(student.sequence), torch.randn(2, 3, d), SEQUENCE, folder)
+    export_graph(LastState(student.sequence), torch.randn(2, 3, d), SEQUENCE, folder)
 
 
 def _export_text(module: nn.Module, folder: Path) -> None:
-    _export(module, torch.ones((2, 5), dtype=torch.int64), TEXT, folder)
+    export_graph(module, torch.ones((2, 5), dtype=torch.int64), TEXT, folder)
 
 
-def _export(module: nn.Module, example: Tensor, graph: Graph, folder: Path) -> None:
+def export_graph(module: nn.Module, example: Tensor, graph: Graph, folder: Path) -> None:
+    """Write ``module`` with its one input into ``folder``, sizes dynamic as ``graph`` names them."""
     dynamic = {graph.input: dict(enumerate(graph.axes)), graph.output: {0: graph.axes[0]}}
     with warnings.catch_warnings():
         # The tracer warns of Python ints and of its own deprecation; the parity gate checks what it wrote.

@@ -1,6 +1,7 @@
 """The whole command on a run of 40 films whose models are made up and whose bundle is real."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -9,7 +10,7 @@ import pytest
 from tiny_bundle import build_tiny_bundle, tiny_items
 from tiny_data import unit_rows
 
-from benchmarks import accuracy
+from benchmarks import accuracy, minilm
 from benchmarks import peers as further
 from benchmarks import run as bench
 from pocketrec.bundle import DataRecord, Manifest, seal
@@ -58,8 +59,21 @@ def data(tmp_path):
     return folder
 
 
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory):
+    """The sentence encoder on the films, written once."""
+    folder = tmp_path_factory.mktemp("minilm")
+    vectors = minilm.write(folder, [item.title for item in tiny_items()])
+    return folder, vectors
+
+
 @pytest.fixture
-def run(data, tmp_path, monkeypatch):
+def run(data, tmp_path, monkeypatch, shipped):
+    def write(folder, texts):
+        shutil.copytree(shipped[0], folder, dirs_exist_ok=True)
+        return shipped[1]
+
+    monkeypatch.setattr(minilm, "write", write)
     made = Run.open(tmp_path / "run", data)
     for name, facts in FACTS.items():
         record = {"fingerprint": "f", "seconds": 1.0, "cpu_seconds": 2.0, "facts": facts}
@@ -96,15 +110,20 @@ def test_the_report(run, data, tmp_path, capsys, monkeypatch):
     assert list(result["cost"]) == list(bench.STAGES)
     assert result["cost"]["student/final"] == {"seconds": 1.0, "cpu_seconds": 2.0}
     peers, ours = accuracy.SYSTEMS[:3], accuracy.SYSTEMS[3:]
-    assert [row["system"] for row in result["systems"]] == [*peers, *further.NAMES, *ours]
+    assert [row["system"] for row in result["systems"]] == [
+        *peers,
+        *further.NAMES,
+        minilm.NAME,
+        *ours,
+    ]
     judged = result["peer_validation"]
-    assert set(judged) == {*accuracy.PEERS, *further.NAMES}
+    assert set(judged) == {*accuracy.PEERS, *further.NAMES, minilm.NAME}
     assert judged[result["best_peer"]] == max(judged.values())
     assert result["differences"][0]["theirs"] == result["best_peer"]
     assert result["load"] == 3.0
     assert result["data"]["users"] == 60
     assert result["size"]["systems"]["EASE"] == 40 * 40 * 4
-    assert set(result["start_up"]) == {"empty Python", "EASE", accuracy.BUNDLE}
+    assert set(result["start_up"]) == {"empty Python", "EASE", minilm.NAME, accuracy.BUNDLE}
     assert all(start["peak_rss"] > 0 for start in result["start_up"].values())
     student = (run.folder / "student/holdout/item_vectors.npy").stat().st_size
     assert result["size"]["systems"]["Student fp32"] == student

@@ -65,10 +65,10 @@ def test_bpr_knows_what_stands_before_the_test_item(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_sentence_encoder_alone_sees_no_choice_but_the_history() -> None:
-    split, vectors = people(), unit_rows((TASTES * EACH, 16))
+    vectors = unit_rows((TASTES * EACH, 16))
     tastes = np.repeat(unit_rows((TASTES, 16)), EACH, axis=0) * 3 + vectors
     near = (tastes / np.linalg.norm(tastes, axis=1, keepdims=True)).astype(np.float32)
-    found = peers._zero_shot(near, split, split.validation)
+    found = peers.zero_shot(tiny_run(), near)
     assert np.median(found.ranks) <= 4
     assert found.settings.keys() == {"sharpness", "decay"}
 
