@@ -1,6 +1,7 @@
 """What item-item models are fitted on: who chose what, what came after what, and what the texts say."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,30 @@ class Evidence:
             [s[n:] for s, n in zip(train, unordered, strict=True)], len(vectors)
         )
         return cls(history_matrix(train, len(vectors)), past, following, vectors)
+
+    @cached_property
+    def together(self) -> sparse.csr_matrix:
+        """How many people chose both of two items; float32 sparse [N, N]."""
+        return (self.interactions.T @ self.interactions).tocsr()
+
+    @cached_property
+    def _past_together(self) -> sparse.csr_matrix:
+        return (self.past.T @ self.past).tocsr()
+
+    @cached_property
+    def _followed(self) -> sparse.csr_matrix:
+        return (self.past.T @ self.following).tocsr()
+
+    def grams(self, order: float) -> tuple[sparse.csr_matrix, sparse.csr_matrix]:
+        """Left and right side of the normal equations of (1 - order) |X - XB|^2 + order |T - SB|^2; float32 sparse [N, N].
+
+        X are the interactions, S is the past and T what followed. One matrix twice where ``order`` is 0. The products of
+        histories are kept: where these are long they take longer than any solving.
+        """
+        if order == 0:
+            return self.together, self.together
+        both = (1 - order) * self.together
+        return both + order * self._past_together, both + order * self._followed
 
     def __getitem__(self, items: Indices) -> "Evidence":
         """The same for a part of the items, int64 [M]."""

@@ -34,13 +34,13 @@ class Chosen:
 
 
 FITS: dict[str, Callable[..., Weights]] = {
-    "ItemKNN": lambda e, neighbours, shrink: item_knn(e.interactions, int(neighbours), shrink),
-    "EASE": lambda e, ridge: ease(e.interactions, ridge),
+    "ItemKNN": lambda e, neighbours, shrink: item_knn(e.together, int(neighbours), shrink),
+    "EASE": lambda e, ridge: ease(e.together, ridge),
     "EASE with text": ease_with_text,
 }
 
 LOCAL_FITS: dict[str, Callable[..., sparse.csr_matrix]] = {
-    "EASE": lambda e, ridge, width, columns=None: local_ease(e.interactions, ridge, width, columns),
+    "EASE": lambda e, ridge, width, columns=None: local_ease(e.together, ridge, width, columns),
     "EASE with text": local_ease_with_text,
 }
 """The same for catalogues of any size: each column over the ``width`` items most related to it."""
@@ -93,6 +93,7 @@ def affordable_width(
     least = max(1, min(width, LEAST_SHARE * pairs / items))
     some = np.linspace(0, items - 1, min(items, TIMED_COLUMNS)).astype(np.int64)
     local = partial(LOCAL_FITS[chosen.kind], evidence, **chosen.settings)
+    local(width=width, columns=some[:1])  # the products of histories are made here, and kept
     first = _seconds(local, width, some[:1])
     while width >= least:
         each = max(_seconds(local, width, some) - first, 0) / max(len(some) - 1, 1)

@@ -28,11 +28,10 @@ COMPARED_AT_ONCE = 20_000_000
 
 
 def local_ease(
-    interactions: sparse.csr_matrix, ridge: float, width: int, columns: Int64 | None = None
+    together: sparse.csr_matrix, ridge: float, width: int, columns: Int64 | None = None
 ) -> sparse.csr_matrix:
     """`teacher.neighbours.ease` over the ``width`` items most related to each; see ``local_ridge``."""
-    gram = (interactions.T @ interactions).tocsr()
-    return local_ridge(gram, gram, None, 0.0, ridge, width, columns=columns)
+    return local_ridge(together, together, None, 0.0, ridge, width, columns=columns)
 
 
 def local_ease_with_text(
@@ -44,11 +43,7 @@ def local_ease_with_text(
     columns: Int64 | None = None,
 ) -> sparse.csr_matrix:
     """`teacher.neighbours.ease_with_text` over the ``width`` items most related to each; see ``local_ridge``."""
-    gram = ((1 - order) * (evidence.interactions.T @ evidence.interactions)).tocsr()
-    target = gram
-    if order > 0:
-        target = (gram + order * (evidence.past.T @ evidence.following)).tocsr()
-        gram = (gram + order * (evidence.past.T @ evidence.past)).tocsr()
+    gram, target = evidence.grams(order)
     return local_ridge(gram, target, evidence.vectors, text_weight, ridge, width, columns=columns)
 
 

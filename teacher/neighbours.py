@@ -11,12 +11,12 @@ from teacher.evidence import Evidence
 Weights = npt.NDArray[np.float32]
 
 
-def item_knn(interactions: sparse.csr_matrix, neighbours: int, shrink: float) -> Weights:
-    """Cosine similarity of item columns, shrunk, the strongest ``neighbours`` kept per scored item; float32 [N, N].
+def item_knn(together: sparse.csr_matrix, neighbours: int, shrink: float) -> Weights:
+    """Cosine similarity of items, shrunk, the strongest ``neighbours`` kept per scored item; float32 [N, N].
 
-    ``interactions`` is binary [U, N]. Sarwar et al. 2001; shrinkage as in Bell and Koren 2007.
+    ``together`` [N, N] counts who chose both of two items. Sarwar et al. 2001; shrinkage as in Bell and Koren 2007.
     """
-    gram = (interactions.T @ interactions).toarray(order="C").astype(np.float32, copy=False)
+    gram = together.toarray(order="C").astype(np.float32, copy=False)
     norms = np.sqrt(np.diag(gram))
     gram /= norms[:, None] * norms[None, :] + np.float32(shrink) + np.float32(1e-9)
     np.fill_diagonal(gram, 0.0)
@@ -27,10 +27,12 @@ def item_knn(interactions: sparse.csr_matrix, neighbours: int, shrink: float) ->
     return gram
 
 
-def ease(interactions: sparse.csr_matrix, ridge: float) -> Weights:
-    """EASE (Steck 2019): the item-item regression with a zero diagonal in closed form; float32 [N, N]."""
-    gram = (interactions.T @ interactions).toarray().astype(np.float32)
-    return _without_self(_inverse(gram, ridge))
+def ease(together: sparse.csr_matrix, ridge: float) -> Weights:
+    """EASE (Steck 2019): the item-item regression with a zero diagonal in closed form; float32 [N, N].
+
+    ``together`` [N, N] counts who chose both of two items.
+    """
+    return _without_self(_inverse(together.toarray().astype(np.float32), ridge))
 
 
 def ease_with_text(evidence: Evidence, text_weight: float, order: float, ridge: float) -> Weights:
@@ -45,11 +47,7 @@ def ease_with_text(evidence: Evidence, text_weight: float, order: float, ridge: 
     people chose leans on what its text says. Where ``order`` is 0 this is EASE on a Gram matrix with the cosines of
     the texts added; the mix of a symmetric and a directed model is SLIST (Choi et al. 2021, arXiv:2103.16104).
     """
-    gram = (1 - order) * (evidence.interactions.T @ evidence.interactions)
-    target = gram
-    if order > 0:
-        target = gram + order * (evidence.past.T @ evidence.following)
-        gram = gram + order * (evidence.past.T @ evidence.past)
+    gram, target = evidence.grams(order)
     # In float32 and in place: at 16,000 items each dense matrix takes a gigabyte.
     text = np.float32(text_weight) * (evidence.vectors @ evidence.vectors.T)
     if order == 0:

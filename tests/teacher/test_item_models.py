@@ -26,7 +26,7 @@ from teacher.item_models import (
 )
 from teacher.neighbours import ease, ease_with_text, item_knn
 from teacher.recipe import TeacherRecipe
-from teacher.scorers import ItemItem, history_matrix
+from teacher.scorers import ItemItem
 
 ITEMS = 30
 TRAIN = random_histories(60, ITEMS, 12)
@@ -173,7 +173,7 @@ class TestBeyondTheLimit:
         exact = fit(TEXT, EVIDENCE, ITEMS)
         np.testing.assert_allclose(model.scores(TRAIN), exact.scores(TRAIN), atol=1e-4)
         plain = fit(Chosen("EASE", {"ridge": 2.0}, 1.0, 0.0), EVIDENCE, 12, width=ITEMS)
-        expected = ease(history_matrix(TRAIN, ITEMS), 2.0)
+        expected = ease(EVIDENCE.together, 2.0)
         np.testing.assert_allclose(plain.weights.toarray(), expected, atol=2e-5)
 
     def test_columns_keep_the_width(self) -> None:
@@ -190,7 +190,7 @@ class TestBeyondTheLimit:
         model = fit(knn, EVIDENCE, 12, width=4)
         head = most_chosen(EVIDENCE, 12)
         assert model.head.tolist() == head.tolist()
-        expected = item_knn(EVIDENCE.interactions[:, head], 5, 1.0)
+        expected = item_knn(EVIDENCE[head].together, 5, 1.0)
         np.testing.assert_array_equal(model.weights, expected)
 
 
@@ -247,7 +247,7 @@ class TestItemsOutsideTheHead:
     def test_the_head_is_fitted_on_itself_alone(self) -> None:
         model = self.fitted(through_text=True)
         assert model.head.tolist() == self.head.tolist()
-        expected = ease(history_matrix(TRAIN, ITEMS)[:, self.head], 2.0)
+        expected = ease(EVIDENCE[self.head].together, 2.0)
         np.testing.assert_array_equal(model.weights, expected)
 
     def test_without_imputation_they_score_nothing(self) -> None:

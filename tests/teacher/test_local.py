@@ -47,7 +47,7 @@ def by_hand(
 @pytest.mark.parametrize("width", [ITEMS - 1, ITEMS, 1000])
 def test_all_items_in_every_column_is_the_closed_form(width: int) -> None:
     found = local_ridge(GRAM, GRAM, None, 0.0, 20.0, width)
-    np.testing.assert_allclose(found.toarray(), ease(EVIDENCE.interactions, 20.0), atol=2e-5)
+    np.testing.assert_allclose(found.toarray(), ease(EVIDENCE.together, 20.0), atol=2e-5)
     found = local_ridge(GRAM, GRAM, VECTORS, 7.0, 4.0, width)
     np.testing.assert_allclose(found.toarray(), ease_with_text(EVIDENCE, 7.0, 0.0, 4.0), atol=2e-5)
     assert isinstance(found, sparse.csr_matrix)
@@ -91,9 +91,9 @@ def test_a_narrow_column_is_a_system_over_the_items_most_related(
 
 
 def test_ease_over_all_items_and_over_a_few() -> None:
-    found = local_ease(EVIDENCE.interactions, 20.0, ITEMS).toarray()
-    np.testing.assert_allclose(found, ease(EVIDENCE.interactions, 20.0), atol=2e-5)
-    found = local_ease(EVIDENCE.interactions, 20.0, 3).toarray()
+    found = local_ease(EVIDENCE.together, 20.0, ITEMS).toarray()
+    np.testing.assert_allclose(found, ease(EVIDENCE.together, 20.0), atol=2e-5)
+    found = local_ease(EVIDENCE.together, 20.0, 3).toarray()
     np.testing.assert_array_equal(found, local_ridge(GRAM, GRAM, None, 0.0, 20.0, 3).toarray())
 
 

@@ -15,6 +15,7 @@ ITEMS = 15
 # Item 14 has no interaction, as cold items have.
 HISTORIES = random_histories(40, ITEMS - 1, 8)
 INTERACTIONS = history_matrix(HISTORIES, ITEMS)
+TOGETHER = INTERACTIONS.T @ INTERACTIONS
 FOUR = sparse.csr_matrix(
     np.array([[1, 1, 0, 0], [1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 1, 0]], dtype=np.float32)
 )
@@ -37,7 +38,7 @@ def ridge_without_self(x: npt.NDArray[np.float64], ridge: float) -> npt.NDArray[
 
 @pytest.mark.parametrize("ridge", [0.5, 20.0, 800.0])
 def test_ease_is_one_ridge_regression_an_item(ridge: float) -> None:
-    weights = ease(INTERACTIONS, ridge)
+    weights = ease(TOGETHER, ridge)
     expected = ridge_without_self(INTERACTIONS.toarray().astype(np.float64), ridge)
     np.testing.assert_allclose(weights, expected, atol=2e-5)
     assert weights.dtype == np.float32
@@ -50,11 +51,11 @@ def test_ease_by_the_formula_of_the_paper() -> None:
     inverse = np.linalg.inv(gram + 3.0 * np.eye(ITEMS))
     expected = inverse / -np.diag(inverse)[None, :]
     np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(ease(INTERACTIONS, 3.0), expected, atol=1e-5)
+    np.testing.assert_allclose(ease(TOGETHER, 3.0), expected, atol=1e-5)
 
 
 def test_ease_says_nothing_about_an_item_without_interactions() -> None:
-    weights = ease(INTERACTIONS, 5.0)
+    weights = ease(TOGETHER, 5.0)
     assert not weights[:, 14].any()
     assert not weights[14].any()
 
@@ -63,13 +64,15 @@ def test_ease_with_text_is_ease_with_a_synthetic_user_for_each_dimension() -> No
     vectors = unit_rows((ITEMS, 5))
     stacked = sparse.vstack([INTERACTIONS, sparse.csr_matrix(np.sqrt(7.0) * vectors.T)]).tocsr()
     found = ease_with_text(evidence(vectors), 7.0, 0.0, 4.0)
-    np.testing.assert_allclose(found, ease(stacked.astype(np.float32), 4.0), atol=2e-5)
+    np.testing.assert_allclose(
+        found, ease((stacked.T @ stacked).astype(np.float32), 4.0), atol=2e-5
+    )
     assert found[:, 14].any()  # text speaks for the cold item
 
 
 def test_ease_without_text_weight_is_ease() -> None:
     found = ease_with_text(evidence(unit_rows((ITEMS, 5))), 0.0, 0.0, 4.0)
-    np.testing.assert_array_equal(found, ease(INTERACTIONS, 4.0))
+    np.testing.assert_array_equal(found, ease(TOGETHER, 4.0))
 
 
 @pytest.mark.parametrize("order", [0.3, 1.0])
@@ -107,19 +110,19 @@ def test_a_directed_model_knows_what_comes_after_what() -> None:
 
 def test_a_gram_matrix_that_cannot_be_factored() -> None:
     with pytest.raises(RunError, match="raise the ridge"):
-        ease(INTERACTIONS, -100.0)
+        ease(TOGETHER, -100.0)
 
 
-def test_closed_forms_leave_the_interactions_alone() -> None:
-    before = INTERACTIONS.toarray()
-    ease(INTERACTIONS, 5.0)
-    item_knn(INTERACTIONS, 3, 5.0)
-    np.testing.assert_array_equal(INTERACTIONS.toarray(), before)
+def test_closed_forms_leave_what_they_are_given_alone() -> None:
+    before = TOGETHER.toarray()
+    ease(TOGETHER, 5.0)
+    item_knn(TOGETHER, 3, 5.0)
+    np.testing.assert_array_equal(TOGETHER.toarray(), before)
 
 
 def test_item_knn_by_hand() -> None:
     # Chosen 2, 3, 2 and 0 times; together: (0, 1) twice, (0, 2) and (1, 2) once. Shrink 1.
-    weights = item_knn(FOUR, 10, 1.0)
+    weights = item_knn(FOUR.T @ FOUR, 10, 1.0)
     first, second, third = 2 / (6**0.5 + 1), 1 / (2 + 1), 1 / (6**0.5 + 1)
     expected = [[0, first, second, 0], [first, 0, third, 0], [second, third, 0, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
@@ -131,11 +134,11 @@ def test_item_knn_without_shrinkage_is_the_cosine() -> None:
     norms = np.maximum(np.linalg.norm(columns, axis=0), 1e-9)
     expected = columns.T @ columns / norms[:, None] / norms[None, :]
     np.fill_diagonal(expected, 0)
-    np.testing.assert_allclose(item_knn(INTERACTIONS, ITEMS, 0.0), expected, atol=1e-6)
+    np.testing.assert_allclose(item_knn(TOGETHER, ITEMS, 0.0), expected, atol=1e-6)
 
 
 def test_item_knn_keeps_the_strongest_of_each_scored_item() -> None:
-    weights = item_knn(FOUR, 1, 1.0)
+    weights = item_knn(FOUR.T @ FOUR, 1, 1.0)
     first, second = 2 / (6**0.5 + 1), 1 / 3
     expected = [[0, first, second, 0], [first, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
     np.testing.assert_allclose(weights, expected, rtol=1e-6)

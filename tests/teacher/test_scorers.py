@@ -41,8 +41,8 @@ def history(*items: int) -> npt.NDArray[np.int64]:
     return np.array(items, dtype=np.int64)
 
 
-def interactions() -> sparse.csr_matrix:
-    return history_matrix(TRAIN, ITEMS)
+def together(items: npt.NDArray[np.int64] | None = None) -> sparse.csr_matrix:
+    return (evidence() if items is None else evidence()[items]).together
 
 
 def evidence() -> Evidence:
@@ -59,7 +59,7 @@ def headed(decay: float = 0.7) -> ItemItem:
     tail = rng.uniform(0.1, 1, (len(HEAD), ITEMS)).astype(np.float32)
     tail[rng.random(tail.shape) < 2 / 3] = 0
     tail[:, HEAD] = 0
-    weights = ease(interactions()[:, HEAD], 5.0)
+    weights = ease(together(HEAD), 5.0)
     return ItemItem("headed", weights, HEAD, ITEMS, decay, sparse.csr_matrix(tail))
 
 
@@ -107,8 +107,8 @@ most = 1
 
 SCORERS: dict[str, Callable[[], Scorer]] = {
     "popularity": lambda: Popularity(interaction_counts(TRAIN, ITEMS)),
-    "ItemKNN": lambda: whole(item_knn(interactions(), 10, 5.0)),
-    "EASE": lambda: whole(ease(interactions(), 5.0)),
+    "ItemKNN": lambda: whole(item_knn(together(), 10, 5.0)),
+    "EASE": lambda: whole(ease(together(), 5.0)),
     "EASE with text": lambda: whole(ease_with_text(evidence(), 3.0, 0.5, 5.0), 0.8),
     "local EASE with text": local,
     "head and tail": headed,
@@ -242,7 +242,7 @@ def test_table_holds_what_scores_would_miss_most_of_the_head_and_the_whole_tail(
 
 
 def test_a_whole_table_is_the_model() -> None:
-    for model in (headed(), whole(ease(interactions(), 5.0)), local()):
+    for model in (headed(), whole(ease(together(), 5.0)), local()):
         table = model.table(ITEMS * ITEMS, COUNTS)
         matrix = np.zeros((ITEMS, ITEMS), dtype=np.float32)
         matrix[table.sources, table.targets] = table.weights

@@ -42,7 +42,8 @@ def rules(dataset):
 @pytest.fixture(scope="module")
 def scorer(dataset):
     items = len(dataset.ids)
-    weights = ease(history_matrix(dataset.sequences, items), 5.0)
+    chosen = history_matrix(dataset.sequences, items)
+    weights = ease(chosen.T @ chosen, 5.0)
     return ItemItem("EASE", weights, np.arange(items), items)
 
 
