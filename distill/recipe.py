@@ -27,9 +27,10 @@ class StudentRecipe(BaseModel):
     """How many times as fast as the rest the ID residual learns; as in the teacher when not given."""
     temperature: PositiveFloat = 15.0
     """Start of the learned temperature that multiplies cosine logits."""
-    cross_entropy: float = Field(0.2, ge=0)
-    """Weight of the chosen item's cross-entropy beside the four that follow; without a teacher it stands alone."""
-    logit_distillation: float = Field(0.8, ge=0)
+    cross_entropy: float = Field(1.0, ge=0)
+    """Weight of the chosen item's cross-entropy beside the four that follow, which bring nothing on top of the teacher's
+    item vectors and its table (docs/transfer.md)."""
+    logit_distillation: float = Field(0.0, ge=0)
     ranking_distillation: float = Field(0.0, ge=0)
     embedding_distillation: float = Field(0.0, ge=0)
     relation_distillation: float = Field(0.0, ge=0)

@@ -248,12 +248,8 @@ def _train(
     if start:
         items.load_state_dict(start.space, strict=False)
         encoder.load_state_dict(start.sequence.state_dict())
-    title = (
-        "Distilling the sequence encoder"
-        if teacher
-        else "Training the same student without a teacher"
-    )
-    with report.task(title, 1.0) as advance:
+    what = "the sequence encoder" if teacher else "the same student without a teacher"
+    with report.task(f"Training {what}", 1.0) as advance:
         trained = train_sequence_encoder(
             items,
             encoder,

@@ -174,13 +174,15 @@ def _loss(
         return hard
     parts = [recipe.cross_entropy * hard]
     if recipe.logit_distillation or recipe.ranking_distillation:
-        soft = teacher.logits(torch.from_numpy(rows), predicted, negatives)
+        # Of all items at hand, the batch's too: what the teacher thinks likely is seldom among random ones.
+        known = logits if used is None else users @ vectors.T
+        soft = teacher.logits(torch.from_numpy(rows), predicted, used)
         if weight := recipe.logit_distillation:
-            kept = logit_distillation(logits, soft, recipe.distillation_temperature)
+            kept = logit_distillation(known, soft, recipe.distillation_temperature)
             parts.append(weight * kept)
         if weight := recipe.ranking_distillation:
-            best = min(recipe.ranked_items, max(1, logits.shape[1] // 2))
-            parts.append(weight * ranking_distillation(logits, soft, best))
+            best = min(recipe.ranked_items, max(1, known.shape[1] // 2))
+            parts.append(weight * ranking_distillation(known, soft, best))
     if recipe.embedding_distillation or recipe.relation_distillation:
         some = torch.randperm(len(vectors))[: recipe.compared_items]
         taught = teacher.items[some if used is None else used[some]]
