@@ -20,14 +20,14 @@ from pocketrec.files import atomic_folder, read_json, write_json
 STAGES = ("teacher", "distill", "export")
 BUDGET = {
     "encode": 30,
-    "tuning": 10,
-    "closed_forms": 24,
-    "teacher": 30,
-    "final_teacher": 8,
-    "student": 12,
+    "tuning": 8,
+    "closed_forms": 20,
+    "teacher": 24,
+    "final_teacher": 3,
+    "student": 22,
     "text": 4,
-    "control": 12,  # what the student has
-    "final_student": 5,
+    "control": 22,  # what the student has
+    "final_student": 9,
     "final_text": 3,
 }
 """Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
