@@ -1,5 +1,6 @@
 """How the student's scorers are added: decay and weights chosen on validation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,9 @@ from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 from pocketrec.ranker import Ranker, RankerSettings, popularity_scores, standardize
 from pocketrec.splits import Cases
 
+TUNE_SCORES, WEIGH_SCORES = 100_000_000, 400_000_000
+"""Scores that choosing may compute for each size of the table, and for the weights in the end: where few hits are among
+the first ten, a weight that some thousand users choose is far off. All users of most catalogues."""
 DECAYS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5)
@@ -63,17 +67,18 @@ def choose_settings(
     table: NeighbourTable,
     length: int,
     cases: Cases,
+    decays: Sequence[float] = DECAYS,
     batch: int = 256,
 ) -> tuple[RankerSettings, float]:
-    """The decay and weight (weights sum to 1, popularity has none) with the best NDCG@10 on ``cases``, and that NDCG@10."""
+    """The decay, one of ``decays``, and weight (weights sum to 1, popularity has none) with the best NDCG@10 on ``cases``, and that NDCG@10."""
     scorer = StudentScorer(torch.from_numpy(vectors), encoder, length)
     nobody = np.zeros(len(vectors), dtype=np.float32)
     rankers = {
         d: ranker(vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d))
-        for d in DECAYS
+        for d in decays
     }
     shares = [(weight, 1 - weight) for weight in WEIGHTS]
-    ranks: dict[float, list[npt.NDArray[np.float64]]] = {decay: [] for decay in DECAYS}
+    ranks: dict[float, list[npt.NDArray[np.float64]]] = {decay: [] for decay in decays}
     for start in range(0, len(cases), batch):
         histories = cases.histories[start : start + batch]
         targets = cases.targets[start : start + batch]
@@ -93,7 +98,7 @@ def choose_settings(
     )
     row, column = np.unravel_index(ndcg.argmax(), ndcg.shape)
     weight = WEIGHTS[column]
-    chosen = RankerSettings(length, weight, round(1 - weight, 1), DECAYS[row])
+    chosen = RankerSettings(length, weight, round(1 - weight, 1), decays[row])
     return chosen, float(ndcg[row, column])
 
 
@@ -190,15 +195,18 @@ def choose_table(
     table: NeighbourTable,
     popularity: npt.NDArray[np.float32],
     length: int,
-    cases: Cases,
+    validation: Cases,
     recipe: StudentRecipe,
+    seed: int,
 ) -> tuple[NeighbourTable, RankerSettings]:
     """The smallest table that no larger one beats by ``recipe.table_gain``, with its settings.
 
     Args:
         popularity: training interactions of each item, float32 [N].
+        seed: draws the validation users, where not all are asked.
     """
     items = len(vectors)
+    cases = validation.sample(TUNE_SCORES // items, seed)
     limit = max(recipe.table_entries, min(recipe.neighbours) * items)
     sizes = sorted({min(width * items, limit) for width in recipe.neighbours})
     kept, settings, best = table, None, -1.0
@@ -208,6 +216,10 @@ def choose_table(
         if settings is None or ndcg > best * (1 + recipe.table_gain):
             kept, settings, best = tried, found, ndcg
     assert settings is not None
+    more = validation.sample(WEIGH_SCORES // items, seed)
+    if len(more) > len(cases):
+        decay = (settings.decay,)
+        settings, _ = choose_settings(vectors, encoder, kept, length, more, decay)
     scorer = ranker(vectors, encoder, kept, popularity, settings)
     weight = choose_popularity(scorer, popularity, cases)
     return kept, replace(settings, popularity_weight=weight)

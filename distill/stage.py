@@ -29,8 +29,6 @@ from pocketrec.tokenizer import Tokenizer
 
 Vectors = npt.NDArray[np.float32]
 
-TUNE_SCORES = 100_000_000
-"""Scores that choosing decay, weights and width may compute for each width: all users of most catalogues."""
 COLD_USERS, COLD_SCORES = 4000, 40_000_000
 """Most validation users, and most scores for each choice, on whom the support of new items is chosen: it costs the others
 about a hundredth, which a few users would not tell from chance."""
@@ -104,8 +102,9 @@ def _distill(
         artefact.table,
         popularity,
         length,
-        split.validation.sample(TUNE_SCORES // len(vectors), seed),
+        split.validation,
         recipe,
+        seed,
     )
     pieces = base.pieces_for(run.dataset.texts) if base else ()
     train_tokenizer(run.dataset.texts, recipe.vocabulary, folder / TOKENIZER, pieces)
@@ -171,8 +170,9 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         artefact.peer_table,
         popularity,
         artefact.windows.shape[1],
-        split.validation.sample(TUNE_SCORES // len(vectors), seed),
+        split.validation,
         recipe,
+        seed,
     )
     scorer = ranker(vectors, encoder, table, popularity, settings)
     ndcg = _rank_test(scorer, split.test, folder, report)

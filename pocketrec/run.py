@@ -36,9 +36,9 @@ UNTIMED = {
     "encode": (0, 10),
     "closed_forms": (0.4, 10),
     "teacher": (0.7, 40),
-    "student": (0, 40),
+    "student": (0.3, 40),
     "text": (1.6, 10),
-    "control": (1.6, 40),
+    "control": (1.9, 40),
     "final_text": (3.0, 15),
 }
 """What choosing and ranking take between the end of a step and the next: milliseconds a user in a catalogue of

@@ -1,6 +1,7 @@
 """Choosing decay and weights: the batched search agrees with the ranker that the device runs."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +67,9 @@ def tried(student: Student, cases: Cases) -> dict[tuple[float, float], float]:
 def test_agrees_with_trying_every_setting_on_the_device(
     student: Student, cases: Cases, tried: dict[tuple[float, float], float], batch: int
 ) -> None:
-    found, ndcg = choose_settings(student.vectors, student.sequence, student.table, 9, cases, batch)
+    found, ndcg = choose_settings(
+        student.vectors, student.sequence, student.table, 9, cases, batch=batch
+    )
     assert ndcg == pytest.approx(max(tried.values()), abs=1e-6)
     assert tried[found.decay, found.sequence_weight] == pytest.approx(ndcg, abs=1e-6)
     assert found.sequence_weight + found.neighbour_weight == pytest.approx(1.0)
@@ -113,9 +116,8 @@ class TestChooseTable:
             **{"neighbours": (1, 2, 3), "table_gain": 0.1, "table_entries": 10_000, **changed}
         )
         nobody = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
-        table, settings = choose_table(
-            student.vectors, student.sequence, student.table, student.popularity, 9, nobody, recipe
-        )
+        known = student.vectors, student.sequence, student.table, student.popularity
+        table, settings = choose_table(*known, 9, nobody, recipe, 0)
         assert tried == sorted(ndcg_of)
         assert settings.decay == len(table)
         assert settings.popularity_weight == 0.2
@@ -134,6 +136,30 @@ class TestChooseTable:
     ) -> None:
         assert self.choose(student, monkeypatch, {40: 0.1, 70: 0.9}, table_entries=70) == 70
         assert self.choose(student, monkeypatch, {40: 0.1}, table_entries=5) == 40
+
+
+def test_the_weights_are_chosen_on_more_people_than_the_size(
+    student: Student, cases: Cases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "TUNE_SCORES", 12 * ITEMS)
+    monkeypatch.setattr(module, "WEIGH_SCORES", 20 * ITEMS)
+    asked: list[tuple[int, tuple[float, ...]]] = []
+
+    def watched(*given: Any) -> tuple[RankerSettings, float]:
+        asked.append((len(given[4]), tuple(given[5] if len(given) > 5 else module.DECAYS)))
+        return choose_settings(*given)
+
+    monkeypatch.setattr(module, "choose_settings", watched)
+    recipe = StudentRecipe(neighbours=(1, 2))
+    known = student.vectors, student.sequence, student.table, student.popularity
+    table, settings = choose_table(*known, 9, cases, recipe, 0)
+    sizes, weights = asked[:-1], asked[-1]
+    assert sizes == [(12, module.DECAYS)] * 2
+    assert weights == (20, (settings.decay,))
+    expected, _ = choose_settings(
+        student.vectors, student.sequence, table, 9, cases.sample(20, 0), (settings.decay,)
+    )
+    assert settings == replace(expected, popularity_weight=settings.popularity_weight)
 
 
 def test_popularity_gets_a_weight_where_it_helps_and_none_else(student: Student) -> None:
