@@ -160,6 +160,11 @@ def _data_set(result: dict[str, Any], named: bool) -> str:
                 ),
                 _section("p50 by length of the history", _figure(_by_history(result), 340)),
                 _section("What the bundle is made of", _figure(_parts(result), 340)),
+                _section(
+                    "Do the scores say how likely a choice is?",
+                    _figure(_calibration(result["calibration"]), 340),
+                    f"Expected calibration error {result['calibration']['error']:.4f}. On the dotted line they do.",
+                ),
                 _section("What the build cost", _figure(_cost(result), 340)),
                 _section("How to read this", _list(notes)),
             ],
@@ -343,6 +348,26 @@ def _parts(result: dict[str, Any]) -> go.Figure:
         hovertemplate="%{y}<br>%{x:.3f} MB<extra></extra>",
     )
     figure.update_xaxes(title="MB")
+    return figure
+
+
+def _calibration(found: dict[str, Any]) -> go.Figure:
+    bins, figure = found["bins"], go.Figure()
+    said, chosen = ([one[part] for one in bins] for part in ("probability", "hits"))
+    ends = [0, 1.05 * max(*said, *chosen)]
+    line = {"color": THEIR_COLOUR, "dash": "dot", "width": 1.5}
+    figure.add_scatter(x=ends, y=ends, mode="lines", line=line, hoverinfo="skip")
+    figure.add_scatter(
+        x=said,
+        y=chosen,
+        mode="lines+markers",
+        marker={"color": OUR_COLOUR, "size": 9},
+        line={"color": OUR_COLOUR},
+        customdata=[one["pairs"] for one in bins],
+        hovertemplate="said %{x:.2%}<br>chosen %{y:.2%} of %{customdata:,}<extra></extra>",
+    )
+    figure.update_xaxes(title="probability that the score says", tickformat=".1%")
+    figure.update_yaxes(title="chosen next", tickformat=".1%")
     return figure
 
 

@@ -19,6 +19,7 @@ from scipy import sparse
 
 from benchmarks import accuracy, latency, memory, minilm, report
 from benchmarks import peers as further
+from benchmarks.calibration import calibration
 from pocketrec import __version__
 from pocketrec.bundle import Manifest
 from pocketrec.cli.output import results, say
@@ -182,9 +183,11 @@ def _accuracy(
         systems = accuracy.summarize(ranks, seed)
         differences = accuracy.differences(ranks, pairs, seed)
         advance(2)
+        recommender, ids = Recommender.open(run.folder / "holdout/bundle"), run.dataset.ids.ids
+        calibrated = calibration(recommender, ids, split.validation, split.test, seed)
         lists = accuracy.lists(
-            Recommender.open(run.folder / "holdout/bundle"),
-            run.dataset.ids.ids,
+            recommender,
+            ids,
             np.load(run.folder / "teacher/holdout/item_vectors.npy"),
             split.test.sample(accuracy.LIST_USERS, seed),
         )
@@ -207,6 +210,7 @@ def _accuracy(
         "by_history_length": accuracy.slices(ranks, lengths, accuracy.HISTORY_LENGTHS),
         "by_popularity": accuracy.slices(ranks, chosen_often, accuracy.CHOSEN),
         "lists": lists,
+        "calibration": calibrated,
     }
 
 
