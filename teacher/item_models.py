@@ -45,6 +45,8 @@ LOCAL_FITS: dict[str, Callable[..., sparse.csr_matrix]] = {
 }
 """The same for catalogues of any size: each column over the ``width`` items most related to it."""
 
+LEAST_ITEMS = 1000
+"""Of the most chosen ones, that settings are tried on in however little time."""
 TUNING_FITS = 60
 """Closed forms that tuning fits with the default grids, a directed one counted as three; scoring them takes about as
 long again."""
@@ -64,7 +66,7 @@ def affordable_items(seconds: float | None, fits: int, limit: int) -> int:
     started = time.monotonic()
     ease(sparse.identity(size, dtype=np.float32, format="csr"), 1.0)
     one = time.monotonic() - started
-    return int(np.clip(size * (seconds / fits / one) ** (1 / 3), 1000, limit))
+    return int(np.clip(size * (seconds / fits / one) ** (1 / 3), LEAST_ITEMS, limit))
 
 
 LEAST_SHARE = 0.2
@@ -114,6 +116,21 @@ def _pairs(rows: sparse.csr_matrix) -> float:
     return float(np.square(np.diff(rows.indptr), dtype=np.float64).sum())
 
 
+def _among(
+    limit: int, evidence: Evidence, validation: Cases, users: int, seed: int
+) -> tuple[Indices, Evidence, Cases]:
+    """The most chosen items, and evidence and at most ``users`` validation cases among these alone."""
+    head = most_chosen(evidence, limit)
+    place = np.full(len(evidence.vectors), -1, dtype=np.int64)
+    place[head] = np.arange(len(head))
+    rows = np.flatnonzero(place[validation.targets] >= 0)
+    histories = [place[validation.histories[row]] for row in rows]
+    cases = Cases(
+        validation.users[rows], [h[h >= 0] for h in histories], place[validation.targets[rows]]
+    )
+    return head, evidence[head], cases.sample(users, seed)
+
+
 class Tuner:
     """Chooses settings on validation cases among the most chosen items, one coordinate at a time."""
 
@@ -126,15 +143,21 @@ class Tuner:
         seconds: float | None,
     ) -> None:
         limit = affordable_items(seconds, fits=2 * TUNING_FITS, limit=recipe.tune_items)
-        self.head = most_chosen(evidence, limit)
-        place = np.full(len(evidence.vectors), -1, dtype=np.int64)
-        place[self.head] = np.arange(len(self.head))
-        self.evidence = evidence[self.head]
-        rows = np.flatnonzero(place[validation.targets] >= 0)
-        histories = [place[validation.histories[row]] for row in rows]
-        self.cases = Cases(
-            validation.users[rows], [h[h >= 0] for h in histories], place[validation.targets[rows]]
-        ).sample(recipe.tune_users, seed)
+        users = recipe.tune_users
+        self.head, self.evidence, self.cases = _among(limit, evidence, validation, users, seed)
+        if seconds is None:
+            return
+        needed = TUNING_FITS * self._trial()
+        if needed > seconds:  # histories are long: scoring them takes longer than solving
+            limit = max(LEAST_ITEMS, int(len(self.head) * (seconds / needed) ** 0.5))
+            self.head, self.evidence, self.cases = _among(limit, evidence, validation, users, seed)
+
+    def _trial(self) -> float:
+        """Seconds to fit and score one setting, once the products of histories are there."""
+        _ = self.evidence.together
+        started = time.monotonic()
+        self._try("EASE", {"ridge": 100.0}, [1.0])
+        return time.monotonic() - started
 
     def choose(
         self,

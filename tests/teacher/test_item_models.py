@@ -80,6 +80,17 @@ def test_tuning_sees_the_head_alone() -> None:
         assert tuned.head[history].tolist() == inside  # in the order of the history
 
 
+@pytest.mark.parametrize(("trial", "items"), [(1.0, ITEMS), (4.0, ITEMS // 2), (100.0, 8)])
+def test_where_trials_take_long_tuning_sees_fewer_items(
+    monkeypatch: pytest.MonkeyPatch, trial: float, items: int
+) -> None:
+    monkeypatch.setattr(item_models, "affordable_items", lambda *_, **__: 40)
+    monkeypatch.setattr(item_models, "LEAST_ITEMS", 8)
+    monkeypatch.setattr(Tuner, "_trial", lambda _: trial)
+    seconds = float(item_models.TUNING_FITS)
+    assert len(Tuner(EVIDENCE, CASES, TeacherRecipe(), 0, seconds).head) == items
+
+
 def test_tuning_samples_users() -> None:
     assert len(tuner(users=20).cases) == 20
 
