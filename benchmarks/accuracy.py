@@ -20,20 +20,20 @@ POPULARITY = "Popularity"
 ITEM_KNN = "ItemKNN"
 EASE = "EASE"
 TEACHER = "Teacher"
-WITHOUT_KD = "Student without KD"
+WITHOUT_TEACHER = "Student without a teacher"
 FULL_PRECISION = "Student fp32"
 BUNDLE = "Student int8 bundle"
 
 STAGES = {
     POPULARITY: "popularity",
     TEACHER: "teacher",
-    WITHOUT_KD: "student_no_kd",
+    WITHOUT_TEACHER: "student_no_kd",
     FULL_PRECISION: "student_fp32",
     BUNDLE: "bundle",
 }
 """Stage of the ledger that holds a system's ranks. It holds the better peer's too, under ``best_peer``."""
 PEERS = (ITEM_KNN, EASE)
-SYSTEMS = (POPULARITY, *PEERS, TEACHER, WITHOUT_KD, FULL_PRECISION, BUNDLE)
+SYSTEMS = (POPULARITY, *PEERS, TEACHER, WITHOUT_TEACHER, FULL_PRECISION, BUNDLE)
 
 METRICS = {
     "recall@10": lambda rank: metrics.recall_at(rank, 10),

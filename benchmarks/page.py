@@ -23,7 +23,7 @@ from pocketrec.files import atomic_write
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PUBLISHED = Path(__file__).with_name("published.toml")
-OURS = (accuracy.TEACHER, accuracy.WITHOUT_KD, accuracy.FULL_PRECISION, accuracy.BUNDLE)
+OURS = (accuracy.TEACHER, accuracy.WITHOUT_TEACHER, accuracy.FULL_PRECISION, accuracy.BUNDLE)
 OUR_COLOUR, THEIR_COLOUR = "#14a08e", "#8b9097"
 """Both read on the light and on the dark ground."""
 WATERFALL = (accuracy.TEACHER, accuracy.FULL_PRECISION, accuracy.BUNDLE)

@@ -171,7 +171,7 @@ def _accuracy(
     pairs = [
         (accuracy.BUNDLE, peer),
         (accuracy.BUNDLE, accuracy.TEACHER),
-        (accuracy.FULL_PRECISION, accuracy.WITHOUT_KD),
+        (accuracy.FULL_PRECISION, accuracy.WITHOUT_TEACHER),
     ]
     with progress.task("Ranking and comparing", 3) as advance:
         known = accuracy.all_ranks(run, ledger, peers)
