@@ -21,14 +21,14 @@ STAGES = ("teacher", "distill", "export")
 BUDGET = {
     "encode": 30,
     "tuning": 8,
-    "closed_forms": 20,
+    "closed_forms": 28,
     "teacher": 24,
     "final_teacher": 3,
     "student": 22,
     "text": 4,
     "control": 22,  # what the student has
-    "final_student": 9,
-    "final_text": 3,
+    "final_student": 6,
+    "final_text": 2,
 }
 """Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
 LEAST_SHARE = 0.02
@@ -37,9 +37,9 @@ UNTIMED = {
     "closed_forms": (0.4, 10),
     "teacher": (0.7, 40),
     "student": (0.3, 40),
-    "text": (1.6, 10),
-    "control": (1.9, 40),
-    "final_text": (3.0, 15),
+    "text": (1.3, 10),
+    "control": (1.6, 40),
+    "final_text": (2.4, 15),
 }
 """What choosing and ranking take between the end of a step and the next: milliseconds a user in a catalogue of
 ``UNTIMED_ITEMS``, and seconds for ``SAMPLE`` scores, which a sample of users has at most; on a machine that ``_pace``

@@ -1,6 +1,7 @@
 """The teacher stage: item vectors, models on them, their fusion, and the artefact that the student learns from."""
 
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -52,6 +53,8 @@ Vectors = npt.NDArray[np.float32]
 
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
+SETTLED_BY = {"ItemKNN": 0.1, "EASE": 0.3, TEXT_MODEL: 0.7}
+"""Part of the time for closed forms by which a model's settings are settled; the rest is the final teacher's."""
 SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "both starts"
 HELD_OUT = "the held-out one"
 
@@ -170,13 +173,12 @@ def _choose(
         width = affordable_width(chosen[TEXT_MODEL], evidence, seconds, 3, recipe.local_width)
     form = f"exact on {limit:,}" if width is None else f"local, {width} entries each, on {items:,}"
     with report.task(f"Fitting item-item models, {form} items", len(chosen)) as advance:
-        models = {}
+        models, started = {}, time.monotonic()
         for done, kind in enumerate(chosen, 1):
             whole = partial(
                 fit, evidence=evidence, limit=limit, through_text=kind == TEXT_MODEL, width=width
             )
-            # As much again is left for the final teacher; the text model, which costs most, has most of it.
-            given = seconds and seconds / 2 * (0.7 if kind == TEXT_MODEL else 0.15)
+            given = seconds and SETTLED_BY[kind] * seconds - (time.monotonic() - started)
             starts = [chosen[kind]]
             if kind == TEXT_MODEL:
                 starts.append(without_text(chosen["EASE"]))
