@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -179,13 +179,13 @@ def _choose(
                 fit, evidence=evidence, limit=limit, through_text=kind == TEXT_MODEL, width=width
             )
             given = seconds and SETTLED_BY[kind] * seconds - (time.monotonic() - started)
-            starts = [chosen[kind]]
-            if kind == TEXT_MODEL:
-                starts.append(without_text(chosen["EASE"]))
-            chosen[kind], models[kind] = settle(starts, whole, tuning, given)
+            chosen[kind], models[kind] = settle([chosen[kind]], whole, tuning, given)
             advance(done)
-    # On every validation user: the tuning sample is too small to tell two close peers apart.
-    peer = chosen[max(PEERS, key=lambda kind: validation_ndcg(models[kind], split.validation))]
+    # On every validation user: the tuning sample is too small to tell two close ones apart.
+    reached = {kind: validation_ndcg(model, split.validation) for kind, model in models.items()}
+    peer = chosen[max(PEERS, key=lambda kind: reached[kind])]
+    if reached["EASE"] > reached[TEXT_MODEL]:
+        chosen[TEXT_MODEL], models[TEXT_MODEL] = _as_text_model(chosen["EASE"], models["EASE"])
     share, scale, blend = choose_blend(models[TEXT_MODEL], models["ItemKNN"], tuning, seed)
     if share:
         models[TEXT_MODEL] = blended(models[TEXT_MODEL], models["ItemKNN"], share, scale)
@@ -269,6 +269,12 @@ def _choose(
             ]
         ),
     }
+
+
+def _as_text_model(chosen: Chosen, ease: ItemItem) -> tuple[Chosen, ItemItem]:
+    """EASE in the place of EASE with text, of which it is a special case: where there was no time to settle more, the better."""
+    text = without_text(chosen)
+    return text, replace(ease, name=text.describe())
 
 
 def _choose_item_models(

@@ -35,17 +35,20 @@ evaluate_every = 1
 """
 
 
+def teach(folder: Path, patch: pytest.MonkeyPatch) -> tuple[Run, Recorder]:
+    patch.setenv("POCKETREC_CACHE", str(folder / "cache"))
+    backbone = save_tiny_backbone(folder / "backbone")
+    (folder / "recipe.toml").write_text(RECIPE.format(backbone=backbone))
+    data = write_tiny_data(folder / "books")
+    run, report = Run.open(folder / "run", data, recipe=folder / "recipe.toml"), Recorder()
+    stage.run(run, report)
+    return run, report
+
+
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Recorder]:
-    folder = tmp_path_factory.mktemp("taught")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("POCKETREC_CACHE", str(folder / "cache"))
-        backbone = save_tiny_backbone(folder / "backbone")
-        (folder / "recipe.toml").write_text(RECIPE.format(backbone=backbone))
-        data = write_tiny_data(folder / "books")
-        run, report = Run.open(folder / "run", data, recipe=folder / "recipe.toml"), Recorder()
-        stage.run(run, report)
-    return run, report
+        return teach(tmp_path_factory.mktemp("taught"), patch)
 
 
 def artefact(run: Run, name: str) -> TeacherArtefact:
@@ -59,6 +62,23 @@ def test_item_vectors_are_unit_rows_for_every_item(taught: tuple[Run, Recorder])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
     assert list(run.facts("teacher/vectors")["encoded"].values()) == [ITEMS]
     np.testing.assert_array_equal(artefact(run, "holdout").item_vectors, vectors)
+
+
+def test_ease_takes_the_place_of_ease_with_text_where_it_is_better(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = {"EASE": 0.2, "ItemKNN": 0.1}
+    monkeypatch.setattr(
+        stage, "validation_ndcg", lambda model, _: kind.get(model.name.split(" (")[0], 0.15)
+    )
+    run, _ = teach(tmp_path, monkeypatch)
+    models = run.facts("teacher/holdout")["item_models"]
+    assert models["EASE with text"]["settings"] == {
+        **models["EASE"]["settings"],
+        "text_weight": 0.0,
+        "order": 0.0,
+    }
+    assert models["EASE with text"]["decay"] == models["EASE"]["decay"]
 
 
 @pytest.mark.parametrize("name", ["holdout", "final"])
