@@ -7,7 +7,7 @@ import sys
 import pytest
 from cli_call import call
 
-from pocketrec.bundle import LAYOUT
+from pocketrec.bundle import FORMAT_VERSION, LAYOUT
 
 FAILED, WRONG = 1, 2
 
@@ -261,7 +261,10 @@ def test_a_bundle_of_a_newer_format(capsys, tiny_bundle_copy):
         json.dumps({**json.loads(manifest.read_text()), "format_version": 9, "new": 1})
     )
     said = call(capsys, "verify", tiny_bundle_copy, "--json").failed(FAILED)
-    assert said == f"{manifest}: bundle format 9, this version reads 1: upgrade pocketrec"
+    assert (
+        said
+        == f"{manifest}: bundle format 9, this version reads {FORMAT_VERSION}: upgrade pocketrec"
+    )
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "\0"])
