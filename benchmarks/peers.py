@@ -105,16 +105,15 @@ def _sasrec(run: Run, recipe: TeacherRecipe, cases: Cases, seconds: float) -> Pe
     split, seed = run.split, run.settings.seed
     items, length = len(run.dataset.ids), run.facts("teacher/holdout")["length"]
     sequences, as_sets = readable(split.train, split.unordered)
-    best: Peer | None = None
+    tried = []
     for rate in recipe.sequence.id_rates:
         model = on_ids(items, length, recipe.sequence, rate, seed)
         train(model, sequences, split.validation, recipe.sequence, seed, seconds, shuffle=as_sets)
         scorer = SequenceScorer(model)
         reached = float(metrics.ndcg_at(rank_targets(scorer.scores, cases), 10).mean())
-        if best is None or reached > best.validation:
-            best = Peer({"id_rate": rate}, reached, rank_targets(scorer.scores, split.test))
-    assert best is not None
-    return best
+        tried.append((reached, rate, scorer))
+    reached, rate, scorer = max(tried, key=lambda one: one[0])
+    return Peer({"id_rate": rate}, reached, rank_targets(scorer.scores, split.test))
 
 
 def zero_shot(run: Run, vectors: Scores) -> Peer:

@@ -57,7 +57,7 @@ CREATE TABLE items (
     item_id TEXT NOT NULL UNIQUE,
     title TEXT NOT NULL,
     text TEXT, -- null where it is the template's, which would double the file
-    description BLOB NOT NULL, -- packed: it is two thirds of the file as it stands
+    description BLOB NOT NULL, -- packed: plain it can be more than half of the file
     categories TEXT NOT NULL,
     creator TEXT NOT NULL,
     year INTEGER
