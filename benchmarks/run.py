@@ -1,6 +1,5 @@
 """One command measures a finished run and writes one report."""
 
-import os
 import platform
 import shlex
 import subprocess
@@ -42,7 +41,9 @@ STAGES = (
 """What a build makes, in groups of teacher, student and export."""
 PACKAGES = ("numpy", "onnxruntime", "scipy", "torch", "polars")
 BUSY = 0.5
-"""Processes that want a core, on average over a minute, from which on times are not to be trusted."""
+"""Cores that others use, from which on times are not to be trusted."""
+WATCHED = 3.0
+"""Seconds for which they are watched."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def main(
         RunError: a stage of the run is missing, or the data is not what the run was made from.
         DataError: the data cannot be read.
     """
-    load = os.getloadavg()[0]  # before this process adds to it
+    load = psutil.cpu_percent(WATCHED) / 100 * (psutil.cpu_count() or 1)
     opened = Run.open(run)
     opened = Run(run, replace(opened.settings, data=str(data)))
     for name in STAGES:

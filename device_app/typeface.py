@@ -1,8 +1,9 @@
 """Which font a label needs, and the code points of the icons.
 
 Kivy has no font fallback: one label is drawn in one font. So the font follows the script of the
-text: kana asks for the Japanese face, other Han characters for the Chinese one, and whatever is
-left for Inter. No Kivy here; `register` in device_app/theme.py tells Kivy the files.
+text: kana asks for the Japanese face, other Han characters, or some that it lacks, for the Chinese
+one, which holds both, and whatever is left for Inter. No Kivy here; `register_fonts` in
+device_app/theme.py tells Kivy the files.
 """
 
 import re
@@ -53,14 +54,14 @@ def _coverage() -> dict[str, frozenset[str]]:
 def font_for(text: str) -> str:
     """The name of the one font that can draw `text`.
 
-    Han characters without kana are taken as Chinese, unless only the Japanese face has them all.
+    Han characters that the Japanese face has all are taken as Japanese beside kana, and without where they are not all
+    among the common Chinese ones.
     """
-    if _KANA.search(text):
-        return JAPANESE
     han = frozenset(_HAN.findall(text))
+    coverage = _coverage()
+    is_japanese = han <= coverage[JAPANESE]
+    if _KANA.search(text):
+        return JAPANESE if is_japanese else CHINESE
     if not han:
         return LATIN
-    coverage = _coverage()
-    if han <= coverage[JAPANESE] and not han <= coverage[CHINESE]:
-        return JAPANESE
-    return CHINESE
+    return JAPANESE if is_japanese and not han <= coverage[CHINESE] else CHINESE

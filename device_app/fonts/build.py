@@ -9,12 +9,14 @@ fontsource cuts a font into some hundred WOFF2 files by Unicode range. Here the 
 are taken out and merged into one file a face, since Kivy has neither WOFF2 nor font fallback:
 
 - Inter 400 and 600 with Latin, Greek and Cyrillic, kerning kept
-- Noto Sans SC 500, GB 2312 level 1 (3,755 characters), and Noto Sans JP 500, JIS X 0208 level 1
-  (2,965 kanji) with kana, each with the Latin letters, so that one label needs one font; their
-  outlines become cubic ones (CFF), a fifth smaller, no point off by more than 2/1000 em
+- Noto Sans JP 500, JIS X 0208 level 1 (2,965 kanji) with kana, and Noto Sans SC 500, GB 2312 level 1
+  (3,755 characters) and all that the Japanese face has, for a Japanese title in a Chinese sentence;
+  each with the Latin letters, so that one label needs one font; their outlines become cubic ones
+  (CFF), a fifth smaller, no point off by more than 2/1000 em
 - Material Symbols Rounded, only the icons of `ICONS` in device_app/typeface.py, outlined and filled
 
-`coverage.txt` lists the Han characters of each face; device_app/typeface.py chooses by it.
+`coverage.txt` lists the Han characters that are common in the language of each face;
+device_app/typeface.py chooses by it.
 """
 
 import argparse
@@ -135,15 +137,20 @@ def main() -> None:
         merged(files, wanted, ["kern"], HERE / f"{face}.ttf")
 
     coverage = {}
-    level_1 = {
-        "NotoSansSC": (sc, "noto-sans-sc", rows("gb2312", 16, 55) | rows("gb2312", 1, 3)),
-        "NotoSansJP": (jp, "noto-sans-jp", rows("euc_jp", 16, 47) | rows("euc_jp", 1, 5)),
+    chinese, japanese = (
+        sorted((package / "files").glob(f"{package.name}-*-500-normal.woff2"))
+        for package in (sc, jp)
+    )
+    kanji = rows("euc_jp", 16, 47) | rows("euc_jp", 1, 5)
+    hanzi = rows("gb2312", 16, 55) | rows("gb2312", 1, 3)
+    faces = {
+        "NotoSansSC": ([*chinese, *japanese], hanzi, kanji),
+        "NotoSansJP": (japanese, kanji, set()),
     }
-    for face, (package, name, characters) in level_1.items():
-        files = sorted((package / "files").glob(f"{name}-*-500-normal.woff2"))
-        found = merged(files, characters | LATIN | PUNCTUATION, [], HERE / f"{face}.ttf")
+    for face, (files, common, more) in faces.items():
+        found = merged(files, common | more | LATIN | PUNCTUATION, [], HERE / f"{face}.ttf")
         with_cubic_outlines(HERE / f"{face}.ttf")
-        coverage[face] = "".join(sorted(chr(c) for c in found if 0x3400 <= c <= 0x9FFF))
+        coverage[face] = "".join(sorted(chr(c) for c in found & common if 0x3400 <= c <= 0x9FFF))
     lines = [f"{face} {han}\n" for face, han in coverage.items()]
     (HERE / "coverage.txt").write_text("".join(lines), encoding="utf-8")
 

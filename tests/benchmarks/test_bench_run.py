@@ -100,7 +100,8 @@ def run(data, tmp_path, monkeypatch, shipped):
 
 
 def test_the_report(run, data, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(bench.os, "getloadavg", lambda: (3.0, 3.0, 3.0))
+    monkeypatch.setattr(bench.psutil, "cpu_percent", lambda _: 150.0)
+    monkeypatch.setattr(bench.psutil, "cpu_count", lambda logical=True: 2)
     out, readme = tmp_path / "results", tmp_path / "README.md"
     readme.write_text("<!-- benchmark:begin -->\n<!-- benchmark:end -->\n", encoding="utf-8")
     bench.main(data, run.folder, out, markdown=True, readme=readme, effort=QUICK)

@@ -104,6 +104,8 @@ def test_older_times_are_dates() -> None:
         ("千与千寻", CHINESE),
         ("君の名は。", JAPANESE),
         ("Because you liked 千と千尋", JAPANESE),
+        ("“千と千尋の神隠し”的作者", JAPANESE),  # every character is written in Japan too
+        ("你喜欢过“千と千尋の神隠し”", CHINESE),
         ("ラーメン", JAPANESE),
         ("仏像", JAPANESE),  # no kana, but written so in Japan alone
         ("", LATIN),
@@ -114,7 +116,7 @@ def test_the_font_follows_the_script(text: str, font: str) -> None:
 
 
 def test_fonts_are_small_and_come_with_their_licences() -> None:
-    assert sum(file.stat().st_size for file in FOLDER.glob("*.?tf")) < 2_000_000
+    assert sum(file.stat().st_size for file in FOLDER.glob("*.?tf")) < 2_500_000
     assert {file.name for file in FOLDER.glob("*.txt")} >= {
         "OFL-Inter.txt",
         "OFL-NotoSans.txt",
