@@ -32,7 +32,7 @@ def main(bundle: Path | None = None, database: Path | None = None) -> None:
         )
     require_opengl()
     engine = _use_android() if is_android() else None
-    _configure_kivy()
+    configure_kivy()
     from kivy.core.window import Window
 
     if Window is None:
@@ -53,7 +53,7 @@ def _use_android() -> "Loader | None":
     return android_engine
 
 
-def _configure_kivy() -> None:
+def configure_kivy() -> None:
     """Kivy reads its settings from the environment, once, when it is first imported."""
     os.environ.setdefault("KIVY_NO_ARGS", "1")
     os.environ.setdefault("KIVY_NO_FILELOG", "1")
