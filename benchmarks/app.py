@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.app_child import Seen
 from benchmarks.memory import ROOT
-from benchmarks.run import environment
+from benchmarks.run import cores_in_use, environment, load_warning
 from device_app.events import NewEvent
 from device_app.store import Store
 from pocketrec.cli.output import results, say, table
@@ -30,6 +30,9 @@ HISTORY = 20
 """Likes that are there when the app opens."""
 PATIENCE = 60.0
 """Seconds beyond what is asked of it that the app may take."""
+SOFTWARE_GL = {"LP_NUM_THREADS": "0"}
+"""Mesa's llvmpipe else draws on threads of its own, and without a display nothing waits for them: a frame would count
+as drawn before it is, and those in the queue take hundreds of megabytes."""
 ROWS = {
     "first_frame": "start to first frame",
     "first_list": "start to first picks",
@@ -54,7 +57,7 @@ def started(bundle: Path, items: Sequence[str], likes: int, seconds: float) -> S
         store.add(NewEvent(item, "like", place) for place, item in enumerate(items))
         store.close()
         surroundings = {k: v for k, v in os.environ.items() if not k.endswith("DISPLAY")}
-        surroundings |= {"SDL_VIDEODRIVER": "offscreen", "POCKETREC_HOME": home}
+        surroundings |= {"SDL_VIDEODRIVER": "offscreen", "POCKETREC_HOME": home, **SOFTWARE_GL}
         given = [str(bundle.resolve()), str(database), repr(time.time()), str(likes), str(seconds)]
         try:
             done = subprocess.run(
@@ -106,8 +109,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     if asked.starts < 1 or asked.likes < 1:
         parser.error("--starts, --likes: expected at least 1")
-    recommender = Recommender.open(asked.bundle)
-    drawn = np.random.default_rng(asked.seed).choice(len(recommender.ids), HISTORY, replace=False)
+    load, recommender = cores_in_use(), Recommender.open(asked.bundle)
+    items = len(recommender.ids)
+    drawn = np.random.default_rng(asked.seed).choice(items, min(HISTORY, items), replace=False)
     liked, runs = recommender.ids.names(drawn.tolist()), list[Seen]()
     with RichReport().task("Using the app", asked.starts) as advance:
         for _ in range(asked.starts):
@@ -115,9 +119,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             advance(len(runs))
     result: dict[str, Any] = {
         "environment": environment(asked.seed),
+        "load": load,
+        "warning": load_warning(load),
         "data": recommender.manifest.data.name,
-        "items": len(recommender.ids),
-        "history": HISTORY,
+        "items": items,
+        "history": len(liked),
         "measured": summary(runs),
     }
     show(result["measured"])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.child import peak_memory
 from device_app.main import configure_kivy
+from device_app.opengl import require_opengl
 
 if TYPE_CHECKING:
     from device_app.app import PocketRecApp
@@ -47,6 +48,7 @@ def main(bundle: str, database: str, began: float, likes: int, seconds: float) -
     Args:
         began: when the process was started, by `time.time`.
     """
+    require_opengl()
     configure_kivy()
     from kivy.clock import Clock
     from kivy.core.window import Window
@@ -109,7 +111,9 @@ def use(
 
 
 def _for_you(app: "PocketRecApp") -> "ForYouPage":
-    return next(w for w in app.root.walk() if type(w).__name__ == "ForYouPage")
+    from device_app.screens.for_you import ForYouPage
+
+    return next(w for w in app.root.walk() if isinstance(w, ForYouPage))
 
 
 def _like_first(app: "PocketRecApp", page: "ForYouPage") -> str:

@@ -174,11 +174,11 @@ def in_fresh_process(data: Path, items: int, seed: int) -> dict[str, Any]:
 def report(data: Path, sizes: Sequence[int], out: Path, seed: int) -> None:
     """Measure every size, write ``out`` and print the table."""
     # Not at the top: a process that measures itself would carry them.
-    from benchmarks.run import BUSY, environment
+    from benchmarks.run import cores_in_use, environment, load_warning
     from pocketrec.cli.output import results, say, table
     from pocketrec.cli.progress import RichReport
 
-    load_average = os.getloadavg()[0]  # before the first process adds to it
+    in_use = cores_in_use()
     dataset, rows = load(data), []
     with RichReport().task("Growing the catalogue", len(sizes)) as advance:
         for size in sizes:
@@ -186,14 +186,13 @@ def report(data: Path, sizes: Sequence[int], out: Path, seed: int) -> None:
             advance(len(rows))
     recipe = TeacherRecipe()
     arguments = f"--data {dataset.name} --items {' '.join(map(str, sizes))} --seed {seed}"
-    warning = f"load {load_average:.1f} when it began, so times may be too long"
     result = {
         "environment": {
             **environment(seed),
             "command": f"python -m benchmarks.growth {arguments}",
         },
-        "load": load_average,
-        "warning": warning if load_average > BUSY else None,
+        "load": in_use,
+        "warning": load_warning(in_use),
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},
         "settings": {**SETTINGS, "decay": DECAY},
         "exact_items": recipe.exact_items,

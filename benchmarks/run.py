@@ -76,14 +76,12 @@ def main(
         RunError: a stage of the run is missing, or the data is not what the run was made from.
         DataError: the data cannot be read.
     """
-    load = psutil.cpu_percent(WATCHED) / 100 * (psutil.cpu_count() or 1)
+    load = cores_in_use()
     opened = Run.open(run)
     opened = Run(run, replace(opened.settings, data=str(data)))
     for name in STAGES:
         opened.facts(name)
-    warning = f"load {load:.1f} when it began, so times may be too long" if load > BUSY else None
-    if warning:
-        say(f"warning: {warning}; measure again when nothing else runs")
+    warning = load_warning(load)
     result = {
         "environment": environment(opened.settings.seed),
         "load": load,
@@ -102,6 +100,20 @@ def main(
             results().print(table)
         print(*report.notes(result), sep="\n")
     say(f"{out / f'{name}.json'}")
+
+
+def cores_in_use() -> float:
+    """By everything that runs, on average over ``WATCHED`` seconds: to be asked before anything is timed."""
+    return psutil.cpu_percent(WATCHED) / 100 * (psutil.cpu_count() or 1)
+
+
+def load_warning(load: float) -> str | None:
+    """What is to be said of times taken while others used ``load`` cores, said on stderr too; None where it is little."""
+    if load <= BUSY:
+        return None
+    warning = f"load {load:.1f} when it began, so times may be too long"
+    say(f"warning: {warning}; measure again when nothing else runs")
+    return warning
 
 
 def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from benchmarks.latency import Timing, measure, one_thread
 from benchmarks.memory import fresh
-from benchmarks.run import environment
+from benchmarks.run import cores_in_use, environment, load_warning
 from benchmarks.vector_search import time_search
 from pocketrec.bundle import LAYOUT, seal
 from pocketrec.catalogue import Catalogue, Item
@@ -51,14 +51,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     if min(asked.sizes) <= HISTORY + K:
         parser.error(f"--sizes: expected more than {HISTORY + K} items, found {min(asked.sizes)}")
-    load, rows = os.getloadavg()[0], []
+    load, rows = cores_in_use(), []
     for size in asked.sizes:
         with tempfile.TemporaryDirectory(prefix="pocketrec-") as scratch:
             say(f"{size:,} items")
             bundle = grown(asked.bundle, size, Path(scratch) / "bundle")
             rows.append(measured(bundle, asked.calls))
     path = asked.out / "scale.json"
-    write_json(path, {"environment": environment(0), "load": load, "sizes": rows})
+    warning = load_warning(load)
+    result = {"environment": environment(0), "load": load, "warning": warning, "sizes": rows}
+    write_json(path, result)
     show(rows)
     say(str(path))
 
