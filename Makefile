@@ -38,7 +38,7 @@ bench: $(STAMP)  ## measure accuracy, latency and memory of RUN (runs/demo unles
 bench-full: $(STAMP)  ## build and measure every data set that DATA, a folder of data folders, should hold
 	@[ -n "$(DATA)" ] || { echo 'make: expected a folder of data folders: make bench-full DATA=DIR' >&2; exit 1; }
 	$(BIN)/python -m benchmarks.full --data-root $(DATA)
-	$(BIN)/python -m benchmarks.page benchmarks/results/*/latest.json --out benchmarks/results/page.html
+	$(BIN)/python -m benchmarks.page benchmarks/results/*/latest.json --scale benchmarks/results/scale.json --growth benchmarks/results/growth.json --out benchmarks/results/page.html
 
 # Within three hours on two processor cores.
 base: $(STAMP)  ## train a base teacher on SOURCES, data folders, in runs/base

@@ -30,9 +30,6 @@ HISTORY = 20
 """Likes that are there when the app opens."""
 PATIENCE = 60.0
 """Seconds beyond what is asked of it that the app may take."""
-SOFTWARE_GL = {"LP_NUM_THREADS": "0"}
-"""Mesa's llvmpipe else draws on threads of its own, and without a display nothing waits for them: a frame would count
-as drawn before it is, and those in the queue take hundreds of megabytes."""
 ROWS = {
     "first_frame": "start to first frame",
     "first_list": "start to first picks",
@@ -57,7 +54,7 @@ def started(bundle: Path, items: Sequence[str], likes: int, seconds: float) -> S
         store.add(NewEvent(item, "like", place) for place, item in enumerate(items))
         store.close()
         surroundings = {k: v for k, v in os.environ.items() if not k.endswith("DISPLAY")}
-        surroundings |= {"SDL_VIDEODRIVER": "offscreen", "POCKETREC_HOME": home, **SOFTWARE_GL}
+        surroundings |= {"SDL_VIDEODRIVER": "offscreen", "POCKETREC_HOME": home}
         given = [str(bundle.resolve()), str(database), repr(time.time()), str(likes), str(seconds)]
         try:
             done = subprocess.run(

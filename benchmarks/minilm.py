@@ -5,6 +5,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,12 +19,15 @@ from pocketrec.encoders import PADDING, TextEncoder
 from pocketrec.engine import OnnxEngine
 from pocketrec.quantize import dequantize_rows, quantize_rows
 from pocketrec.ranker import top_k
+from pocketrec.run import Report, Run
 from pocketrec.splits import Indices
 from teacher.backbone import MINILM, load_backbone
 
 NAME = "MiniLM int8, on device"
 GRAPH = Graph("minilm.onnx", "tokens", "vector", ("B", "T"))
 TOKENIZER, VECTORS, SCALES = "tokenizer.json", "vectors.npy", "scales.npy"
+FOLDER = "peers/minilm"
+"""Of a run."""
 MAX_TOKENS = 96
 """As the teacher reads."""
 
@@ -54,11 +58,29 @@ class Pieces:
         return found
 
 
-def write(folder: Path, texts: Sequence[str]) -> Float32:
-    """Write what a device would need into ``folder``, and return the item vectors as it would read them.
+def kept(run: Run, report: Report) -> tuple[Path, Float32]:
+    """The folder of what ``write`` writes, reused where the run has it from before, and the item vectors.
 
     Returns:
-        float32 [N, 384], of rows that are kept as int8.
+        The vectors as a device would read them, float32 [N, 384], of rows that are kept as int8.
+    """
+
+    def make(folder: Path) -> dict[str, Any]:
+        write(folder, run.dataset.texts)
+        return {"summary": f"{len(run.dataset.texts):,} texts read"}
+
+    run.artefact(FOLDER, {"max_tokens": MAX_TOKENS}, make, report)
+    folder = run.folder / FOLDER
+    return folder, item_vectors(folder)
+
+
+def item_vectors(folder: Path) -> Float32:
+    """What ``write`` wrote of them, unit rows; float32 [N, 384]."""
+    return dequantize_rows(np.load(folder / VECTORS), np.load(folder / SCALES))
+
+
+def write(folder: Path, texts: Sequence[str]) -> None:
+    """Write what a device would need into ``folder``.
 
     Raises:
         RunError: the distribution that carries the model is not installed.
@@ -73,7 +95,6 @@ def write(folder: Path, texts: Sequence[str]) -> Float32:
     levels, scales = quantize_rows(encoder(folder, os.cpu_count() or 1).encode(texts))
     np.save(folder / VECTORS, levels)
     np.save(folder / SCALES, scales)
-    return dequantize_rows(levels, scales)
 
 
 def encoder(folder: Path, threads: int = 1) -> TextEncoder:

@@ -14,18 +14,26 @@ from typing import Any, NamedTuple
 from plotly import graph_objects as go
 from plotly.offline import get_plotlyjs
 
-from benchmarks import accuracy, report
+from benchmarks import accuracy, page_scale, report
 from benchmarks.compare import read
 from benchmarks.latency import TYPICAL
+from benchmarks.page_parts import (
+    OUR_COLOUR,
+    THEIR_COLOUR,
+    bullets,
+    grid,
+    plot,
+    section,
+    table,
+    written,
+)
 from pocketrec.cli.output import say
 from pocketrec.errors import PocketRecError
-from pocketrec.files import atomic_write
+from pocketrec.files import atomic_write, read_json
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PUBLISHED = Path(__file__).with_name("published.toml")
 OURS = (accuracy.TEACHER, accuracy.WITHOUT_TEACHER, accuracy.FULL_PRECISION, accuracy.BUNDLE)
-OUR_COLOUR, THEIR_COLOUR = "#14a08e", "#8b9097"
-"""Both read on the light and on the dark ground."""
 WATERFALL = (accuracy.TEACHER, accuracy.FULL_PRECISION, accuracy.BUNDLE)
 
 
@@ -60,17 +68,29 @@ COLUMNS = {
 """Of the table: which part of a `System`, and how it is written."""
 
 
-def page(reports: Sequence[dict[str, Any]]) -> str:
-    """The page of reports of `pocketrec bench`, one a data set, as HTML."""
-    one = len(reports) == 1
+def page(
+    reports: Sequence[dict[str, Any]],
+    scale: dict[str, Any] | None = None,
+    growth: dict[str, Any] | None = None,
+) -> str:
+    """The page of reports of `pocketrec bench`, one a data set, as HTML.
+
+    Args:
+        scale: what `benchmarks.scale` wrote, for a view of its own.
+        growth: what `benchmarks.growth` wrote, for the same view.
+    """
     names = [result["data"]["name"] for result in reports]
+    views = {result["data"]["name"]: _data_set(result, len(reports) > 1) for result in reports}
+    if larger := page_scale.view(scale, growth):
+        views["Larger catalogues"] = larger
     environment = reports[0]["environment"]
     made = f"{environment['date']}, {environment['commit'] or 'no commit'}"
     measured = f"one thread of {environment['cpu']} · {made}"
-    body = "" if one else _overview(reports) + _tabs(names)
+    one = len(reports) == 1
+    body = ("" if one else _overview(reports)) + (_tabs(views) if len(views) > 1 else "")
     body += "\n".join(
-        f'<article id="set-{number}" data-set="{number}">{_data_set(result, not one)}</article>'
-        for number, result in enumerate(reports)
+        f'<article id="set-{number}" data-set="{number}">{drawn}</article>'
+        for number, drawn in enumerate(views.values())
     )
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(f"PocketRec on {names[0] if one else f'{len(names)} data sets'}"),
@@ -106,7 +126,7 @@ def _overview(reports: Sequence[dict[str, Any]]) -> str:
             system in OURS,
             [
                 (system, system),
-                *((found.get(name), _written(found.get(name), ".4f")) for name in names),
+                *((found.get(name), written(found.get(name), ".4f")) for name in names),
             ],
         )
         for system, found in {**values, **theirs}.items()
@@ -114,21 +134,37 @@ def _overview(reports: Sequence[dict[str, Any]]) -> str:
     note = (
         "NDCG@10 on the same test users of each data set. Published figures were not measured here."
     )
-    return _grid("grid", [_section("Every data set", _html_table(["System", *names], rows), note)])
+    sections = [
+        section("Every data set", table(["System", *names], rows), note),
+        section("What the builds cost", _costs(reports), "CPU minutes of each stage, both cores."),
+    ]
+    return grid("grid", sections)
 
 
-def _tabs(names: Sequence[str]) -> str:
+def _costs(reports: Sequence[dict[str, Any]]) -> str:
+    """CPU minutes of each stage, a row a data set."""
+    rows = []
+    for result in sorted(reports, key=lambda one: int(one["data"]["items"])):
+        data, name = result["data"], result["data"]["name"]
+        counts = [(data[part], f"{data[part]:,}") for part in ("items", "interactions")]
+        spent = [cost["cpu_seconds"] / 60 for cost in result["cost"].values()]
+        minutes = [(value, f"{value:.1f}") for value in (*spent, sum(spent))]
+        rows.append((False, [(name, name), *counts, *minutes]))
+    return table(["Data set", "Items", "Interactions", *reports[0]["cost"], "Together"], rows)
+
+
+def _tabs(names: Iterable[str]) -> str:
     buttons = "".join(
         f'<button type="button" data-shows="{number}">{escape(name)}</button>'
         for number, name in enumerate(names)
     )
-    return f'<nav aria-label="Data set">{buttons}</nav>'
+    return f'<nav aria-label="Views">{buttons}</nav>'
 
 
 def _data_set(result: dict[str, Any], named: bool) -> str:
     systems = systems_of(result)
     pareto = (
-        _section(f"NDCG@10 × {title}", _figure(_pareto(systems, cost, unit)))
+        section(f"NDCG@10 × {title}", plot(_pareto(systems, cost, unit)))
         for cost, (title, unit) in COSTS.items()
     )
     notes = report.notes(result)
@@ -139,34 +175,34 @@ def _data_set(result: dict[str, Any], named: bool) -> str:
         )
         notes.append(f"Published for this data and split, R@10 / NDCG@10: {given}.")
     parts = [
-        _grid("grid", pareto),
-        _grid("grid", [_section("Every system", _table(systems), "Press a heading to sort.")]),
-        _grid(
+        grid("grid", pareto),
+        grid("grid", [section("Every system", _table(systems), "Press a heading to sort.")]),
+        grid(
             "grid wide",
             [
-                _section("NDCG@10 with its 95 % interval", _figure(_intervals(systems), 380)),
-                _section(
+                section("NDCG@10 with its 95 % interval", plot(_intervals(systems), 380)),
+                section(
                     "Where accuracy goes",
-                    _figure(_waterfall(systems, result["best_peer"]), 380),
+                    plot(_waterfall(systems, result["best_peer"]), 380),
                     "From the best peer over the teacher to what runs on the device.",
                 ),
-                _section(
+                section(
                     "NDCG@10 by length of the history",
-                    _figure(_slices(result, "by_history_length", "items in the history"), 340),
+                    plot(_slices(result, "by_history_length", "items in the history"), 340),
                 ),
-                _section(
+                section(
                     "NDCG@10 by popularity of the item",
-                    _figure(_slices(result, "by_popularity", "people who chose the item"), 340),
+                    plot(_slices(result, "by_popularity", "people who chose the item"), 340),
                 ),
-                _section("p50 by length of the history", _figure(_by_history(result), 340)),
-                _section("What the bundle is made of", _figure(_parts(result), 340)),
-                _section(
+                section("p50 by length of the history", plot(_by_history(result), 340)),
+                section("What the bundle is made of", plot(_parts(result), 340)),
+                section(
                     "Do the scores say how likely a choice is?",
-                    _figure(_calibration(result["calibration"]), 340),
+                    plot(_calibration(result["calibration"]), 340),
                     f"Expected calibration error {result['calibration']['error']:.4f}. On the dotted line they do.",
                 ),
-                _section("What the build cost", _figure(_cost(result), 340)),
-                _section("How to read this", _list(notes)),
+                section("What the build cost", plot(_cost(result), 340)),
+                section("How to read this", bullets(notes)),
             ],
         ),
     ]
@@ -387,21 +423,8 @@ def _cost(result: dict[str, Any]) -> go.Figure:
     return figure
 
 
-def _figure(figure: go.Figure, height: int = 320) -> str:
-    figure.update_layout(
-        height=height,
-        margin={"l": 8, "r": 16, "t": 24, "b": 8},
-        paper_bgcolor="rgba(0,0,0,0)",
-        plot_bgcolor="rgba(0,0,0,0)",
-        font={"family": "system-ui, sans-serif", "size": 13},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-    )
-    if figure.layout.showlegend is None:
-        figure.update_layout(showlegend=False)
-    for axis in (figure.update_xaxes, figure.update_yaxes):
-        axis(automargin=True, zeroline=False)
-    options = {"displayModeBar": False, "responsive": True}
-    return str(figure.to_html(full_html=False, include_plotlyjs=False, config=options))
+def _colour(system: str) -> str:
+    return OUR_COLOUR if system in OURS else THEIR_COLOUR
 
 
 def _table(systems: list[System]) -> str:
@@ -409,48 +432,9 @@ def _table(systems: list[System]) -> str:
     for system in systems:
         values = ((getattr(system, part), form) for part, form in COLUMNS.values())
         rows.append(
-            (system.name in OURS, [(value, _written(value, form)) for value, form in values])
+            (system.name in OURS, [(value, written(value, form)) for value, form in values])
         )
-    return _html_table(list(COLUMNS), rows)
-
-
-def _written(value: float | str | None, form: str) -> str:
-    return report.NOTHING if value is None else format(value, form)
-
-
-def _html_table(
-    headings: Sequence[str], rows: Iterable[tuple[bool, Sequence[tuple[object, str]]]]
-) -> str:
-    """A table to sort; of each row whether it is one of ours, and each cell's value and what is shown for it."""
-    head = "".join(
-        f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in headings
-    )
-    body = []
-    for ours, cells in rows:
-        drawn = "".join(
-            f'<td data-value="{"" if value is None else escape(str(value))}">{escape(shown)}</td>'
-            for value, shown in cells
-        )
-        kind = ' class="ours"' if ours else ""
-        body.append(f"<tr{kind}>{drawn}</tr>")
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-
-
-def _section(title: str, content: str, note: str = "") -> str:
-    said = f'<p class="muted">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(title)}</h2>{said}{content}</section>"
-
-
-def _grid(kind: str, sections: Iterable[str]) -> str:
-    return f'<div class="{kind}">{"".join(sections)}</div>'
-
-
-def _list(lines: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
-
-
-def _colour(system: str) -> str:
-    return OUR_COLOUR if system in OURS else THEIR_COLOUR
+    return table(list(COLUMNS), rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -459,10 +443,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "reports", type=Path, nargs="+", metavar="REPORT", help="a report of pocketrec bench"
     )
+    for name in ("scale", "growth"):
+        parser.add_argument(
+            f"--{name}", type=Path, metavar="FILE", help=f"what benchmarks.{name} wrote"
+        )
     parser.add_argument("--out", type=Path, required=True, metavar="PAGE", help="the HTML file")
     asked = parser.parse_args(arguments)
+    larger = (path and read_json(path) for path in (asked.scale, asked.growth))
+    made = page([read(one) for one in asked.reports], *larger)
     with atomic_write(asked.out) as temporary:
-        temporary.write_text(page([read(one) for one in asked.reports]), encoding="utf-8")
+        temporary.write_text(made, encoding="utf-8")
     say(str(asked.out))
 
 

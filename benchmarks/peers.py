@@ -1,7 +1,10 @@
 """Peers that no build fits: iALS, BPR, SASRec and the sentence encoder alone; chosen on validation, test read once."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +17,11 @@ from benchmarks.sasrec import SASREC, on_ids
 from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ranks
-from pocketrec.run import Run
-from pocketrec.splits import Cases, Indices, Split
+from pocketrec.run import Report, Run
+from pocketrec.splits import Cases, Indices
 from teacher.content import sharpened
 from teacher.readings import load_readings
-from teacher.recipe import TeacherRecipe
+from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, history_matrix
 from teacher.sequence import SequenceScorer, readable, train
 
@@ -45,6 +48,7 @@ ITERATIONS = {IALS: 15, BPR: 100}
 USERS = 5000
 """Validation users that settings are compared on."""
 BATCH = 256
+RANKS = "ranks.npz"
 
 Scores = npt.NDArray[np.float32]
 
@@ -58,23 +62,44 @@ class Peer:
     ranks: Ranks
 
 
-def fitted(run: Run, seconds: float) -> Iterator[tuple[str, Peer]]:
+def fitted(run: Run, seconds: float, report: Report) -> Iterator[tuple[str, Peer]]:
     """Each peer by its name; the sentence encoder only where the run has read the texts with one.
 
     Args:
         seconds: that SASRec trains for with each rate of its IDs.
     """
-    split, seed = run.split, run.settings.seed
-    cases, items = _cases(run), len(run.dataset.ids)
     for kind in (IALS, BPR):
-        with threadpool_limits(1):  # the library has threads of its own
-            peer = _factorised(kind, split, cases, items, seed)
-        yield kind, peer
-    recipe = run.recipe("teacher", TeacherRecipe)
-    yield SASREC, _sasrec(run, recipe, cases, seconds)
+        given: dict[str, Any] = {"iterations": ITERATIONS[kind]}
+        yield kind, kept(run, kind, given, partial(_factorised, run, kind), report)
+    recipe, read = run.recipe("teacher", TeacherRecipe), run.facts("teacher/vectors")["fingerprint"]
+    given = {"seconds": seconds, "recipe": recipe.sequence.model_dump()}
+    yield SASREC, kept(run, SASREC, given, partial(_sasrec, run, recipe.sequence, seconds), report)
     sentences = load_readings(run, recipe).sentences
     if sentences is not None:
-        yield SENTENCES, zero_shot(run, sentences)
+        given = {"texts": read}
+        yield SENTENCES, kept(run, SENTENCES, given, partial(zero_shot, run, sentences), report)
+
+
+def kept(
+    run: Run, name: str, given: dict[str, Any], fit: Callable[[], Peer], report: Report
+) -> Peer:
+    """What ``fit`` makes, or what the run has of it from before: tuning takes most of the time of a benchmark.
+
+    Args:
+        given: what decides it beside data, seed and grid, as JSON.
+    """
+    folder = f"peers/{re.sub('[^a-z0-9]+', '-', name.lower())}"
+
+    def make(made: Path) -> dict[str, Any]:
+        peer = fit()
+        np.savez_compressed(made / RANKS, test=peer.ranks)
+        summary = f"{name}, validation NDCG@10 {peer.validation:.4f}"
+        return {"settings": peer.settings, "validation": peer.validation, "summary": summary}
+
+    inputs = {"grid": GRIDS.get(name), "users": USERS, **given}
+    facts = run.artefact(folder, inputs, make, report)
+    with np.load(run.folder / folder / RANKS) as ranks:
+        return Peer(facts["settings"], facts["validation"], ranks["test"])
 
 
 def validation(run: Run, scorer: ItemItem) -> float:
@@ -86,29 +111,32 @@ def _cases(run: Run) -> Cases:
     return run.split.validation.sample(USERS, run.settings.seed)
 
 
-def _factorised(kind: str, split: Split, cases: Cases, items: int, seed: int) -> Peer:
+def _factorised(run: Run, kind: str) -> Peer:
+    split, items, seed = run.split, len(run.dataset.ids), run.settings.seed
+
     def judged(settings: dict[str, float]) -> float:
         model = _fit(kind, settings, split.train, items, seed)
-        return float(metrics.ndcg_at(_ranks(kind, model, cases, items), 10).mean())
+        return float(metrics.ndcg_at(_ranks(kind, model, _cases(run), items), 10).mean())
 
-    settings, validation = _best(kind, judged)
-    known = list(split.train)
-    if kind == BPR:
-        # It knows people by their numbers alone, so it is fitted on all that stands before the test item.
-        for user, history in zip(split.test.users, split.test.histories, strict=True):
-            known[user] = history
-    model = _fit(kind, settings, known, items, seed)
-    return Peer(settings, validation, _ranks(kind, model, split.test, items))
+    with threadpool_limits(1):  # the library has threads of its own
+        settings, validation = _best(kind, judged)
+        known = list(split.train)
+        if kind == BPR:
+            # It knows people by their numbers alone, so it is fitted on all that stands before the test item.
+            for user, history in zip(split.test.users, split.test.histories, strict=True):
+                known[user] = history
+        model = _fit(kind, settings, known, items, seed)
+        return Peer(settings, validation, _ranks(kind, model, split.test, items))
 
 
-def _sasrec(run: Run, recipe: TeacherRecipe, cases: Cases, seconds: float) -> Peer:
-    split, seed = run.split, run.settings.seed
+def _sasrec(run: Run, recipe: SequenceRecipe, seconds: float) -> Peer:
+    split, seed, cases = run.split, run.settings.seed, _cases(run)
     items, length = len(run.dataset.ids), run.facts("teacher/holdout")["length"]
     sequences, as_sets = readable(split.train, split.unordered)
     tried = []
-    for rate in recipe.sequence.id_rates:
-        model = on_ids(items, length, recipe.sequence, rate, seed)
-        train(model, sequences, split.validation, recipe.sequence, seed, seconds, shuffle=as_sets)
+    for rate in recipe.id_rates:
+        model = on_ids(items, length, recipe, rate, seed)
+        train(model, sequences, split.validation, recipe, seed, seconds, shuffle=as_sets)
         scorer = SequenceScorer(model)
         reached = float(metrics.ndcg_at(rank_targets(scorer.scores, cases), 10).mean())
         tried.append((reached, rate, scorer))

@@ -137,17 +137,15 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         for kind in accuracy.PEERS:
             peers[kind] = accuracy.refit(run, kind)
             advance(len(peers))
-    others = _collect(
-        "Tuning further peers", further.fitted(run, effort.training), len(further.NAMES), progress
-    )
+    tuned = further.fitted(run, effort.training, progress)
+    others = _collect("Tuning further peers", tuned, len(further.NAMES), progress)
     ease = peers[accuracy.EASE]
     timed = latency.time_peers(bundle, ease, histories, calls)
     timings += _collect("Timing the peers", timed, 2 * len(histories), progress)
     start_up[accuracy.EASE] = _start_matrix(run, ease, first[0], effort.starts)
     sizes = _sizes(run, ease)
-    with tempfile.TemporaryDirectory() as scratch, progress.task(minilm.NAME, 1):
-        shipped = Path(scratch)
-        vectors = minilm.write(shipped, run.dataset.texts)
+    with progress.task(minilm.NAME, 1):
+        shipped, vectors = minilm.kept(run, progress)
         peer = further.zero_shot(run, vectors)
         others.append((minilm.NAME, peer))
         timings += latency.time_minilm(shipped, vectors, peer.settings, histories, texts, calls)

@@ -63,15 +63,14 @@ def data(tmp_path):
 def shipped(tmp_path_factory):
     """The sentence encoder on the films, written once."""
     folder = tmp_path_factory.mktemp("minilm")
-    vectors = minilm.write(folder, [item.title for item in tiny_items()])
-    return folder, vectors
+    minilm.write(folder, [item.title for item in tiny_items()])
+    return folder
 
 
 @pytest.fixture
 def run(data, tmp_path, monkeypatch, shipped):
     def write(folder, texts):
-        shutil.copytree(shipped[0], folder, dirs_exist_ok=True)
-        return shipped[1]
+        shutil.copytree(shipped, folder, dirs_exist_ok=True)
 
     monkeypatch.setattr(minilm, "write", write)
     made = Run.open(tmp_path / "run", data)
@@ -134,6 +133,24 @@ def test_the_report(run, data, tmp_path, capsys, monkeypatch):
     assert "warning: load 3.0 when it began" in captured.err
     assert str(tmp_path) not in json.dumps({**result, "environment": None})
     assert not list(run.folder.glob(".benchmark-*"))
+
+
+def test_what_was_tuned_is_not_tuned_again(run, data, tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise AssertionError("tuned again")
+
+    bench.main(data, run.folder, tmp_path / "first", effort=QUICK)
+    with monkeypatch.context() as patched:
+        patched.setattr(minilm, "write", refused)
+        patched.setattr(further, "_fit", refused)
+        patched.setattr(further, "train", refused)
+        bench.main(data, run.folder, tmp_path / "second", effort=QUICK)
+        first, second = (read_json(tmp_path / f"{n}/latest.json") for n in ("first", "second"))
+        for part in ("systems", "best_peer", "peer_settings", "peer_validation", "differences"):
+            assert first[part] == second[part]
+        longer = replace(QUICK, training=3)
+        with pytest.raises(AssertionError, match="tuned again"):
+            bench.main(data, run.folder, tmp_path / "third", effort=longer)
 
 
 def test_peers_are_those_of_the_ledger(run):

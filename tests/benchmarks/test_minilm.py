@@ -14,7 +14,8 @@ TEXTS = ["A heist in Los Angeles", "Bank robbers plan a last job", "A recipe for
 
 @pytest.mark.slow
 def test_the_graph_reads_nearly_as_the_model_does(tmp_path):
-    vectors = minilm.write(tmp_path, TEXTS)
+    minilm.write(tmp_path, TEXTS)
+    vectors = minilm.item_vectors(tmp_path)
     backbone = load_backbone("minilm")
     read = backbone.encode(backbone.tokenize(TEXTS, minilm.MAX_TOKENS)).numpy()
     read /= np.linalg.norm(read, axis=1, keepdims=True)

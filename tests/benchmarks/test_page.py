@@ -12,7 +12,8 @@ import pytest
 from benchmarks.compare import read
 from benchmarks.page import System, front, main, page, systems_of
 
-LATEST = Path(__file__).parents[2] / "benchmarks/results/latest.json"
+RESULTS = Path(__file__).parents[2] / "benchmarks/results"
+LATEST = RESULTS / "latest.json"
 CHROMIUM = shutil.which("chromium")
 
 
@@ -53,7 +54,7 @@ def several(report: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_several_reports_have_one_table_with_what_papers_give(report: dict[str, Any]) -> None:
     made = page(several(report))
-    overview = made[made.index("Every data set") : made.index("<nav")]
+    overview = made[made.index("Every data set") : made.index("What the builds cost")]
     headings = re.findall(r"<th[^>]*><button[^>]*>([^<]+)<", overview)
     assert headings == ["System", report["data"]["name"], "amazon-beauty", "yelp"]
     rows = [re.findall(r">([^<]+)</td>", row) for row in re.findall(r"<tr.*?</tr>", overview)[1:]]
@@ -63,6 +64,16 @@ def test_several_reports_have_one_table_with_what_papers_give(report: dict[str, 
     assert shown["TIGER, published"] == ["–", "0.0384", "–"]
     assert made.count("arXiv:2305.05065") == 1
     assert re.findall(r'<article id="set-(\d)"', made) == ["0", "1", "2"]
+
+
+def test_every_data_set_stands_in_the_table_of_costs(report: dict[str, Any]) -> None:
+    made = page(several(report))
+    costs = made[made.index("What the builds cost") : made.index("<nav")]
+    rows = [re.findall(r">([^<]+)</td>", row) for row in re.findall(r"<tr.*?</tr>", costs)[1:]]
+    spent = [stage["cpu_seconds"] / 60 for stage in report["cost"].values()]
+    numbers = [*(f"{minutes:.1f}" for minutes in spent), f"{sum(spent):.1f}"]
+    assert [row[3:] for row in rows] == [numbers] * 3
+    assert rows[0][1] == f"{report['data']['items']:,}"
 
 
 def system(name: str, ndcg: float, size: float | None) -> System:

@@ -1,5 +1,6 @@
 """The peers that no build fits."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from tiny_data import unit_rows
 
 from benchmarks import peers
+from pocketrec.cli.progress import RichReport
 from pocketrec.splits import Cases, Split
 from teacher.recipe import TeacherRecipe
 
@@ -40,18 +42,17 @@ def people(count: int = 80) -> Split:
 
 @pytest.mark.parametrize("kind", [peers.IALS, peers.BPR])
 def test_factor_models_find_the_taste(kind: str) -> None:
-    split = people()
-    found = peers._factorised(kind, split, split.validation, TASTES * EACH, seed=0)
+    found = peers._factorised(tiny_run(), kind)
     # Four items of the taste are left of 40: at random the median rank is 17.
     assert np.median(found.ranks) <= 4
     assert found.settings.keys() == peers.GRIDS[kind].keys()
     assert 0 < found.validation <= 1
-    again = peers._factorised(kind, split, split.validation, TASTES * EACH, seed=0)
+    again = peers._factorised(tiny_run(), kind)
     np.testing.assert_array_equal(found.ranks, again.ranks)
 
 
 def test_bpr_knows_what_stands_before_the_test_item(monkeypatch: pytest.MonkeyPatch) -> None:
-    split, seen = people(), []
+    seen = []
     fit = peers._fit
 
     def watched(kind: str, settings: Any, histories: Any, *rest: Any) -> Any:
@@ -59,7 +60,7 @@ def test_bpr_knows_what_stands_before_the_test_item(monkeypatch: pytest.MonkeyPa
         return fit(kind, settings, histories, *rest)
 
     monkeypatch.setattr(peers, "_fit", watched)
-    peers._factorised(peers.BPR, split, split.validation, TASTES * EACH, seed=0)
+    peers._factorised(tiny_run(), peers.BPR)
     assert set(seen[0]) == {5}
     assert set(seen[-1]) == {6}
 
@@ -87,9 +88,16 @@ def test_the_search_stops_where_no_single_change_is_better(monkeypatch: pytest.M
     assert len(looked) == len(set(looked)) < 12
 
 
-def test_without_a_sentence_encoder_there_are_three(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_sentence_encoder_there_are_three(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def artefact(name: str, _: Any, make: Any, report: Any) -> Any:
+        (tmp_path / name).mkdir(parents=True)
+        return make(tmp_path / name)
+
     monkeypatch.setattr(peers, "load_readings", lambda *_: SimpleNamespace(sentences=None))
-    found = dict(peers.fitted(tiny_run(), seconds=10))
+    run = SimpleNamespace(**vars(tiny_run()), artefact=artefact, folder=tmp_path)
+    found = dict(peers.fitted(run, 10, RichReport()))
     assert list(found) == [peers.IALS, peers.BPR, peers.SASREC]
     sasrec = found[peers.SASREC]
     assert sasrec.settings in ({"id_rate": 1.0}, {"id_rate": 10.0})
@@ -103,5 +111,5 @@ def tiny_run() -> Any:
         settings=SimpleNamespace(seed=0),
         dataset=SimpleNamespace(ids=range(TASTES * EACH)),
         recipe=lambda *_: TeacherRecipe(sequence=sequence),
-        facts=lambda _: {"length": 6},
+        facts=lambda _: {"length": 6, "fingerprint": "f"},
     )
