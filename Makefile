@@ -10,7 +10,7 @@ RUN ?= runs/demo
 TEST_ENV := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench bench-full base app translations clean
+.PHONY: help demo test lint format bench bench-full base app package translations clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +48,15 @@ base: $(STAMP)  ## train a base teacher on SOURCES, data folders, in runs/base
 
 app: $(STAMP)  ## open the app on the bundle of RUN (runs/demo unless told)
 	$(BIN)/pocketrec app $(RUN)/bundle
+
+# In an environment of its own, so that nothing of training comes along.
+package: $(STAMP)  ## make a desktop program of the app with the bundle of RUN, in dist/PocketRec
+	$(BIN)/pocketrec verify $(RUN)/bundle
+	$(PYTHON) -m venv build/desktop/venv
+	build/desktop/venv/bin/pip install --quiet -c constraints.txt '.[app,package]'
+	POCKETREC_BUNDLE=$(abspath $(RUN)/bundle) build/desktop/venv/bin/pyinstaller --noconfirm --log-level WARN \
+	  --distpath dist --workpath build/desktop device_app/packaging/desktop.spec
+	POCKETREC_APP=$(abspath dist/PocketRec/PocketRec) $(BIN)/python -m pytest tests/device_app/test_desktop.py
 
 translations: $(STAMP)  ## compile what the app says in other languages, after a change of a .po file
 	$(BIN)/pybabel compile --domain device_app --directory device_app/locale

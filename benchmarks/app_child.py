@@ -96,13 +96,15 @@ def use(
         yield
     yield from _next_frame(frames)
     seen.first_list = time.time() - began
+    filled: list[int] = []  # how many frames were drawn before each new list
+    page.list_view.bind(data=lambda *_: filled.append(len(frames)))
     for _ in range(likes):
         yield from _rest(SETTLES)
-        started, before = time.perf_counter(), _like_first(app, page)
-        while before == page.list_view.data[0]["item_id"]:
+        started, changed = time.perf_counter(), len(filled)
+        _like_first(app, page)
+        while len(filled) == changed or len(frames) == filled[changed]:
             yield
-        yield from _next_frame(frames)
-        seen.answers.append(frames[-1] - started)
+        seen.answers.append(frames[filled[changed]] - started)
     yield from _rest(SETTLES)
     first, started, liked = len(frames), time.perf_counter(), 0
     while (passed := time.perf_counter() - started) < seconds:
@@ -120,12 +122,10 @@ def _for_you(app: "PocketRecApp") -> "ForYouPage":
     return next(w for w in app.root.walk() if isinstance(w, ForYouPage))
 
 
-def _like_first(app: "PocketRecApp", page: "ForYouPage") -> str:
-    """Do what its button does; returns the item."""
+def _like_first(app: "PocketRecApp", page: "ForYouPage") -> None:
+    """Do what its button does."""
     card = page.list_view.data[0]
     app.changes.mark(card["item_id"], card["title"], "like")
-    item_id: str = card["item_id"]
-    return item_id
 
 
 def _next_frame(frames: list[float]) -> Iterator[None]:

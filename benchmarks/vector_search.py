@@ -24,6 +24,7 @@ from pocketrec.encoders import SequenceEncoder
 from pocketrec.engine import engine_loader
 from pocketrec.item_table import ItemTable
 from pocketrec.item_vectors import Int8Vectors
+from pocketrec.manifest import Manifest
 from pocketrec.ranker import top_k
 
 try:
@@ -63,9 +64,10 @@ def time_search(
         The last row has the time of reading the int8 vectors once, which no exact search on them can go below.
     """
     table, load = ItemTable.read(bundle / LAYOUT.items), engine_loader(None)
+    length = Manifest.read(bundle / LAYOUT.manifest).ranker.max_length
     encoder = SequenceEncoder(load(bundle / LAYOUT.sequence_encoder))
     quantized = Int8Vectors(table.vectors, table.scales, table.sums, load(bundle / LAYOUT.scorer))
-    users = [encoder.encode(quantized.rows(history)[None])[0] for history in histories]
+    users = [encoder.encode(quantized.rows(h[-length:])[None])[0] for h in histories]
     vectors = np.ascontiguousarray(table.unit_vectors())
     exact = [top_k(vectors @ user, k, NOTHING) for user in users]
     half = len(users) // 2

@@ -1,6 +1,7 @@
 """The window: builds the screens, hands their questions to the worker, and knows what is shown."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,9 +18,8 @@ from device_app.appearance import Appearance
 from device_app.changes import Changes
 from device_app.keyboard import Keyboard
 from device_app.language import tr
-from device_app.places import default_bundle, installed_bundles, shipped_bundle
+from device_app.places import default_bundle, shipped_bundle
 from device_app.preferences import preferences_path
-from device_app.screens import detail, failure, for_you, history, saved, search, settings, wall
 from device_app.screens.page import OverPage, Page
 from device_app.theme import register_fonts
 from device_app.widgets import basics, focus, snackbar
@@ -36,10 +36,27 @@ T = TypeVar("T")
 
 WIDE_DP = 760
 RAIL_DP = 216
+PAGES = {
+    "for_you": "ForYouPage",
+    "search": "SearchPage",
+    "saved": "SavedPage",
+    "history": "HistoryPage",
+    "settings": "SettingsPage",
+}
+"""Place of the navigation, which names the module, and class."""
 
 
 class Shell(FloatLayout):
     """Navigation, the present screen, and the short message above both."""
+
+
+class Pages(dict[str, Page]):
+    """The places of the navigation, each made when it is first gone to."""
+
+    def __missing__(self, place: str) -> Page:
+        page: Page = getattr(import_module(f"device_app.screens.{place}"), PAGES[place])()
+        self[place] = page
+        return page
 
 
 class PocketRecApp(App):
@@ -48,6 +65,7 @@ class PocketRecApp(App):
     Args:
         bundle: None opens the one that was installed, else the one that the app came with.
         engine: loads the graphs of the bundle; None leaves the choice to `pocketrec`.
+        came_with: the bundle that lies in the same package; None is that of `shipped_bundle`.
 
     Attributes:
         theme: the colours in use; `looks` chooses them.
@@ -69,10 +87,16 @@ class PocketRecApp(App):
     content_width = NumericProperty(0)
     content_bottom = NumericProperty(0)
 
-    def __init__(self, bundle: Path | None, database: Path, engine: "Loader | None" = None) -> None:
+    def __init__(
+        self,
+        bundle: Path | None,
+        database: Path,
+        engine: "Loader | None" = None,
+        came_with: Path | None = None,
+    ) -> None:
         super().__init__(kv_file="")
-        self._bundle = bundle or default_bundle()
-        self._came_with = bundle or shipped_bundle()
+        self._came_with = bundle or came_with or shipped_bundle()
+        self._bundle = bundle or default_bundle(self._came_with)
         self._engine = engine
         self._database = database
         self._worker = Worker(self._deliver)
@@ -92,6 +116,9 @@ class PocketRecApp(App):
         self.looks = Appearance(preferences_path(self._database), self._worker, self.report)
         self.theme = self.looks.theme
         rules.load()
+        # What the window is cleared with is there for nothing; a rectangle of its size is not.
+        self.theme.fbind("background", self._paint_ground)
+        self._paint_ground()
         Window.softinput_mode = "below_target"
         self._measure()
         Window.bind(size=self._measure, on_keyboard=self._keyboard.pressed, focus=self._came_back)
@@ -99,7 +126,6 @@ class PocketRecApp(App):
 
     def on_start(self) -> None:
         self._furnish()
-        self._failure = failure.Failure()
         self._show(self._current)
         self._current.present(self._current.skeleton)
         # The model is opened after the first frame is on screen.
@@ -127,7 +153,7 @@ class PocketRecApp(App):
         """Open the bundle that is in use by now, with nothing left over from the one before."""
         self.is_open = False
         self._opened_pages.clear()
-        self._bundle = installed_bundles().present or self._came_with
+        self._bundle = default_bundle(self._came_with)
         self._worker.submit(self._close_session, lambda _: None, self.report)
         self._furnish()
         self._show(self._current)
@@ -163,8 +189,10 @@ class PocketRecApp(App):
 
     def show_item(self, item_id: str) -> None:
         """Open an item over what is in view, unless it is that item."""
+        from device_app.screens.detail import DetailPage
+
         if getattr(self._current, "item_id", None) != item_id:
-            self.open_page(detail.DetailPage(item_id=item_id))
+            self.open_page(DetailPage(item_id=item_id))
 
     def open_page(self, page: OverPage) -> None:
         """Open a page over what is in view, which stays as it is."""
@@ -176,7 +204,9 @@ class PocketRecApp(App):
 
     def open_wall(self) -> None:
         """Where one without a history begins."""
-        self.open_page(wall.WallPage())
+        from device_app.screens.wall import WallPage
+
+        self.open_page(WallPage())
 
     def back(self) -> bool:
         """To what is beneath an opened page, or from another place home; whether there was a way."""
@@ -233,8 +263,8 @@ class PocketRecApp(App):
         self.root = Shell()
         Window.add_widget(self.root)
         self._furnish()
-        for key, made in self._pages.items():
-            made.take_over(before[key])
+        for place, page in before.items():
+            self._pages[place].take_over(page)
         self._show_current()
         if by_key and self.page == "settings":
             Clock.schedule_once(lambda _: self.focus.on(self._current.choice(chosen)), 0)
@@ -278,13 +308,7 @@ class PocketRecApp(App):
         self._pointer.follow()
         ids = self.root.ids
         self.focus = focus.Focus(ids.ring, [ids.screen, ids.snackbar, ids.rail, ids.bar])
-        self._pages: dict[str, Page] = {
-            "for_you": for_you.ForYouPage(),
-            "search": search.SearchPage(),
-            "saved": saved.SavedPage(),
-            "history": history.HistoryPage(),
-            "settings": settings.SettingsPage(),
-        }
+        self._pages = Pages()
 
     def _came_back(self, _: object, focused: bool) -> None:
         if focused and not self._stopped:
@@ -324,8 +348,14 @@ class PocketRecApp(App):
             self._show_current()
 
     def _failed_to_open(self, error: PocketRecError) -> None:
-        self._failure.explain(error, self.open)
-        self._show(self._failure)
+        from device_app.screens.failure import Failure
+
+        failure = Failure()
+        failure.explain(error, self.open)
+        self._show(failure)
+
+    def _paint_ground(self, *_: object) -> None:
+        Window.clearcolor = self.theme.background
 
     def _measure(self, *_: object) -> None:
         width = Window.width / Metrics.density

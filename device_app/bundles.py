@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from device_app.events import StoreError
+from device_app.language import tr
 from pocketrec.files import read_json, write_json
 
 CHOICE: Final = "present.json"
@@ -55,9 +56,8 @@ class Bundles:
         """
         choice = self._choice()
         if choice.present == choice.former:
-            raise StoreError(
-                f"{self.folder}: expected a former bundle, found none; install another bundle first"
-            )
+            said = tr("{}: expected a former bundle, found none; install another bundle first")
+            raise StoreError(said.format(self.folder))
         self._choose(_Choice(present=choice.former, former=choice.present))
         return self.present
 
@@ -91,10 +91,12 @@ class Bundles:
         return None
 
     def _choose(self, choice: _Choice) -> None:
+        path = self.folder / CHOICE
         try:
-            write_json(self.folder / CHOICE, asdict(choice))
+            write_json(path, asdict(choice))
         except OSError as error:
-            raise StoreError(
-                f"{self.folder / CHOICE}: the choice of a bundle could not be saved "
-                f"({error.strerror or error}); make the folder writable and try again"
-            ) from error
+            said = tr(
+                "{}: the choice of a bundle could not be saved ({}); make the folder writable and "
+                "try again"
+            )
+            raise StoreError(said.format(path, error.strerror or error)) from error

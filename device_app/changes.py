@@ -65,8 +65,9 @@ class Changes:
         def done(change: Change) -> None:
             self._waiting.discard(pressed)
             said = SAID[change.added[0].kind] if change.added else REMOVED
-            self.say(change, tr(said).format(title))
             self._app.reload()
+            # Said when the list is there, which a redraw for the message alone would keep waiting.
+            self._app.ask(lambda _: change, lambda change: self.say(change, tr(said).format(title)))
 
         def failed(error: PocketRecError) -> None:
             self._waiting.discard(pressed)

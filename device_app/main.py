@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from pocketrec.engine import Loader
 
 
-def main(bundle: Path | None = None, database: Path | None = None) -> None:
+def main(
+    bundle: Path | None = None, database: Path | None = None, came_with: Path | None = None
+) -> None:
     """Open the PocketRec window over a bundle; returns when it is closed.
 
     Args:
-        bundle: folder or .zip; None is the installed one, else the one in the user's data folder, else runs/demo.
+        bundle: folder or .zip; None is the installed one, else ``came_with``.
         database: where the history is kept; None is history.db in the user's data folder.
+        came_with: the bundle in the same package; None is the one in the user's data folder, else runs/demo.
 
     Raises:
         UsageError: the bundle named does not exist.
@@ -39,7 +42,7 @@ def main(bundle: Path | None = None, database: Path | None = None) -> None:
         raise WindowError(f"no window could be opened; check the display, or {INSTALL}")
     from device_app.app import PocketRecApp
 
-    PocketRecApp(bundle, database or default_database(), engine).run()
+    PocketRecApp(bundle, database or default_database(), engine, came_with).run()
 
 
 def _use_android() -> "Loader | None":

@@ -6,6 +6,7 @@ from typing import Final
 
 from device_app.importers.rows import LONGEST_TITLE
 from device_app.importers.values import clean
+from device_app.language import mark, tr
 from pocketrec.catalogue import Item
 from pocketrec.errors import UsageError
 
@@ -27,15 +28,14 @@ def own_item(title: str, description: str = "", item_id: str | None = None) -> I
     """
     title, description = clean(title), clean(description)
     if not title:
-        raise UsageError("title: expected at least one character, found none; type a title")
+        raise UsageError(tr("title: expected at least one character, found none; type a title"))
     for name, text, most in (
-        ("title", title, LONGEST_TITLE),
-        ("description", description, LONGEST_DESCRIPTION),
+        (mark("title"), title, LONGEST_TITLE),
+        (mark("description"), description, LONGEST_DESCRIPTION),
     ):
         if len(text) > most:
-            raise UsageError(
-                f"{name}: expected at most {most:,} characters, found {len(text):,}; shorten it"
-            )
+            said = tr("{}: expected at most {:,} characters, found {:,}; shorten it")
+            raise UsageError(said.format(tr(name), most, len(text)))
     if item_id is None:
         item_id = f"own:{uuid.uuid4().hex}"
     elif not _ID.fullmatch(item_id):

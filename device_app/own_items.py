@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from device_app.events import StoreError
+from device_app.language import tr
 from pocketrec.additions import Additions
 from pocketrec.catalogue import Item
 from pocketrec.errors import UsageError
@@ -54,7 +55,8 @@ class OwnItems:
     def remove(self, item_id: str) -> None:
         """Raises: UsageError: it is no item of one's own."""
         if self._additions is None or item_id not in {item.item_id for item in self.items()}:
-            raise UsageError(f"item {item_id!r}: expected an item of your own, found none such")
+            said = tr("item {!r}: expected an item of your own, found none such")
+            raise UsageError(said.format(item_id))
         self._additions.remove([item_id])
         self.recommender = self._additions.added_to(self._bundle)
 
@@ -71,10 +73,11 @@ class OwnItems:
             for path in self._database.parent.glob(f"{glob.escape(self._database.stem)}.own-*.db*"):
                 path.unlink(missing_ok=True)
         except OSError as error:
-            raise StoreError(
-                f"{error.filename}: the items of your own could not be deleted "
-                f"({error.strerror or error}); close other programs that use the file and wipe again"
-            ) from error
+            said = tr(
+                "{}: the items of your own could not be deleted ({}); close other programs that "
+                "use the file and wipe again"
+            )
+            raise StoreError(said.format(error.filename, error.strerror or error)) from error
 
     def close(self) -> None:
         if self._additions is not None:

@@ -36,9 +36,9 @@ def default_database() -> Path:
     return home() / "history.db"
 
 
-def default_bundle() -> Path:
-    """The bundle opened when none is named: what was installed, else `shipped_bundle`."""
-    return installed_bundles().present or shipped_bundle()
+def default_bundle(came_with: Path) -> Path:
+    """The bundle opened when none is named: what was installed, else what the app came with."""
+    return installed_bundles().present or came_with
 
 
 def installed_bundles() -> Bundles:

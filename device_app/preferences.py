@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from device_app.events import StoreError
-from device_app.language import LANGUAGES, SYSTEM
+from device_app.language import LANGUAGES, SYSTEM, tr
 from pocketrec.files import read_json, write_json
 
 THEMES: Final = ("system", "light", "dark")
@@ -51,10 +51,10 @@ class Preferences:
         try:
             write_json(path, asdict(self))
         except OSError as error:
-            raise StoreError(
-                f"{path}: the settings could not be saved ({error.strerror or error}); "
-                "make the folder writable and try again"
-            ) from error
+            said = tr(
+                "{}: the settings could not be saved ({}); make the folder writable and try again"
+            )
+            raise StoreError(said.format(path, error.strerror or error)) from error
 
 
 def preferences_path(database: Path) -> Path:

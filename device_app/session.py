@@ -1,7 +1,7 @@
 """What the screens show and do: a recommender and a store put together. No Kivy, one thread."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Self
@@ -27,7 +27,7 @@ from device_app.presentation import (
 from device_app.settings import Settings
 from device_app.store import Store
 from device_app.taste_wall import taste_wall
-from device_app.views import About, Card, Details, Entry, Model, Picks, Reason
+from device_app.views import About, Card, Details, Entry, Found, Model, Picks, Reason
 from pocketrec.catalogue import Item
 from pocketrec.engine import Loader
 from pocketrec.errors import UsageError
@@ -35,6 +35,9 @@ from pocketrec.recommender import Recommender
 
 PICKS = 24
 RESULTS = 40
+NEAREST = 12
+SHORTEST_WORD = 3
+"""Letters that a word has at least to say something."""
 REASONS = 3
 SIMILAR = 6
 EXPLAINED = 100
@@ -164,14 +167,32 @@ class Session:
             is_own=item in self._own.items(),
         )
 
-    def reason(self, item_id: str) -> str | None:
-        """The like that speaks most for an item, by its short title; None where none does."""
-        reasons = self._recommender.explain(self._explained(item_id), item_id, k=1)
-        return short_title(self.title(reasons[0].item_id)) if reasons else None
+    def strongest(self, item_ids: Sequence[str]) -> dict[str, str]:
+        """The like that speaks most for each of some items that are not liked, by its short title, where one does."""
+        found = self._recommender.explain_all(self._explained(), item_ids, k=1)
+        return {
+            item_id: short_title(self.title(reasons[0].item_id))
+            for item_id, reasons in zip(item_ids, found, strict=True)
+            if reasons
+        }
 
-    def search(self, query: str) -> tuple[Card, ...]:
-        found = self._recommender.catalogue.search(query, limit=RESULTS) if query.strip() else []
-        return self._cards_of(found)
+    def search(self, query: str) -> Found:
+        """The items that have the words of a query, or where none has the nearest to its meaning.
+
+        A query without any word of the catalogue has no meaning that could be known: a title that is not in it would
+        else be answered with strange ones.
+
+        Raises:
+            BundleError: the text encoder of the bundle cannot be loaded.
+        """
+        catalogue = self._recommender.catalogue
+        if found := catalogue.search(query, limit=RESULTS):
+            return Found(self._cards_of(found))
+        words = [word for word in query.split() if len(word) >= SHORTEST_WORD]
+        if not any(catalogue.search(word, limit=1) for word in words):
+            return Found(())
+        nearest = self._recommender.nearest(query, k=NEAREST)
+        return Found(self._cards([one.item_id for one in nearest]), by_meaning=True)
 
     def saved(self) -> tuple[Card, ...]:
         """The bookmarks, newest first."""
@@ -359,7 +380,7 @@ class Session:
         self._own.close()
         self._store.close()
 
-    def _explained(self, item_id: str) -> list[str]:
+    def _explained(self, item_id: str | None = None) -> list[str]:
         """The newest likes but for the item itself, oldest first."""
         taste = Taste.of(self._store.events(), self._store.settings())
         return [one for one in taste.likes if one != item_id][-EXPLAINED:]

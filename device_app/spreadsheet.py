@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from device_app.events import Event
-from device_app.importers.rows import HistoryFileError
+from device_app.importers.rows import not_written
 from pocketrec.catalogue import Item
 from pocketrec.files import atomic_write
 
@@ -36,10 +36,7 @@ def write(path: Path, events: Iterable[Event], items: Mapping[str, Item]) -> Non
                 time = _time(event.timestamp)
                 table.writerow((title, item.year, creator, categories, event.kind, time, item_id))
     except OSError as error:
-        raise HistoryFileError(
-            f"{path}: the history could not be written ({error.strerror or error}); "
-            "choose another folder"
-        ) from error
+        raise not_written(path, error) from error
 
 
 def _time(timestamp: int | None) -> str:

@@ -18,6 +18,7 @@ from typing import Final, Self
 from sqlite_utils import Database, Migrations
 
 from device_app.events import OPINIONS, Change, Event, Kind, NewEvent, StoreError
+from device_app.language import tr
 from device_app.settings import Settings
 
 BUSY_SECONDS: Final = 3.0
@@ -275,10 +276,11 @@ class Store:
             # What was deleted is still in the write-ahead log.
             (is_busy, *_) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
-            raise StoreError(
-                f"{self.path}: deleted, but another program keeps the old file in use; "
-                "close it and wipe again"
+            said = tr(
+                "{}: deleted, but another program keeps the old file in use; close it and wipe "
+                "again"
             )
+            raise StoreError(said.format(self.path))
 
     def close(self) -> None:
         self._db.close()
@@ -310,10 +312,11 @@ def _is_later(event: NewEvent, known: Event) -> bool:
 def _refuse_newer(path: Path, db: Database) -> None:
     ours = {migration.name for migration in migrations.pending(Database(memory=True))}
     if unknown := {migration.name for migration in migrations.applied(db)} - ours:
-        raise StoreError(
-            f"{path}: expected a history of this version or an older one, found a newer one "
-            f"({min(unknown)}); update PocketRec"
+        said = tr(
+            "{}: expected a history of this version or an older one, found a newer one ({}); "
+            "update PocketRec"
         )
+        raise StoreError(said.format(path, min(unknown)))
 
 
 @contextmanager
@@ -322,21 +325,21 @@ def _clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise StoreError(f"{path}: {_advice(error)}") from error
+        raise StoreError(tr("{}: {}").format(path, _advice(error))) from error
     except OSError as error:
-        raise StoreError(
-            f"{path}: the folder cannot be made ({error.strerror or error}); choose another"
-        ) from error
+        said = tr("{}: the folder cannot be made ({}); choose another")
+        raise StoreError(said.format(path, error.strerror or error)) from error
 
 
 def _advice(error: sqlite3.Error) -> str:
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith("SQLITE_FULL"):
-        return "not saved, the disk is full; free some space and try again"
+        return tr("not saved, the disk is full; free some space and try again")
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
-        return "not saved, the folder cannot be written; make it writable and try again"
+        return tr("not saved, the folder cannot be written; make it writable and try again")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return "not saved, another program is using the history; close it and try again"
+        return tr("not saved, another program is using the history; close it and try again")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return "expected a PocketRec history, found a damaged or foreign file; move it away"
-    return f"not saved, SQLite answered: {error} ({name or 'no code'}); try again"
+        return tr("expected a PocketRec history, found a damaged or foreign file; move it away")
+    said = tr("not saved, SQLite answered: {} ({}); try again")
+    return said.format(error, name or tr("no code"))

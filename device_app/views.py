@@ -32,6 +32,18 @@ class Picks:
 
 
 @dataclass(frozen=True)
+class Found:
+    """What a search found, best first.
+
+    Attributes:
+        by_meaning: whether no item has the words, so that these are the ones nearest in meaning.
+    """
+
+    cards: tuple[Card, ...]
+    by_meaning: bool = False
+
+
+@dataclass(frozen=True)
 class Entry:
     """One event as the history shows it."""
 

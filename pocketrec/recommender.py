@@ -23,7 +23,7 @@ from pocketrec.files import atomic_folder
 from pocketrec.ids import LazyIdMap
 from pocketrec.item_table import ItemTable, table_ranker
 from pocketrec.precision import Precision, choose_precision
-from pocketrec.ranker import top_k
+from pocketrec.ranker import NOBODY, top_k
 from pocketrec.rules import BoundRules, Rules
 from pocketrec.tokenizer import Tokenizer
 
@@ -222,6 +222,18 @@ class Recommender:
         item = self._index(item_id)
         scores = self._ranker.similarities(item)
         best = top_k(scores, k, np.array([item]))
+        return Recommendations(self._recommendations(best, scores[best]))
+
+    def nearest(self, text: str, k: int = 10) -> Recommendations:
+        """The ``k`` items nearest in meaning to a text, by the cosine of its vector (see `encode`) with theirs.
+
+        Raises:
+            UsageError: ``k`` is below 1.
+            BundleError: from `encode`.
+        """
+        _check_k(k)
+        scores = self._ranker.vectors.products(self.encode([text])[0])
+        best = top_k(scores, k, NOBODY)
         return Recommendations(self._recommendations(best, scores[best]))
 
     def explain(self, history: Sequence[str], item_id: str, k: int = 3) -> list[Reason]:

@@ -6,6 +6,7 @@ from device_app.importers.rows import History, HistoryFileError, Imported
 from device_app.importers.table import Table
 from device_app.importers.table_rows import read_rows
 from device_app.importers.values import read_rating, read_title, read_year
+from device_app.language import tr
 
 BEST: Final = 5.0
 
@@ -17,10 +18,11 @@ def recognises(table: Table) -> bool:
 def read(table: Table) -> History:
     """Raises: HistoryFileError: the file holds no ratings."""
     if not table.has("Rating"):
-        raise HistoryFileError(
-            f"{table.name}: expected a column Rating, found none: films watched and films to watch "
-            "look the same here; choose ratings.csv or the whole .zip"
+        said = tr(
+            "{}: expected a column Rating, found none: films watched and films to watch look the "
+            "same here; choose ratings.csv or the whole .zip"
         )
+        raise HistoryFileError(said.format(table.name))
     records = [*table.records("Watched Date", "Date", "Name", "Year", "Rating")]
     rows = read_rows(records, table.unreadable, _row, dates=2)
     return History("Letterboxd", rows, best=BEST, unreadable=table.unreadable)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final
 
 from device_app.importers.rows import HistoryFileError
+from device_app.language import tr
 
 LONGEST_LINE: Final = 131_072
 """Characters, as many as Python's csv takes in one field; real rows have a few thousand."""
@@ -32,10 +33,11 @@ def text_lines(name: str, stream: BinaryIO) -> Iterator[str | None]:
     with io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="") as text:
         for count, line in enumerate(iter(lambda: text.readline(LONGEST_LINE), "")):
             if count == MOST_LINES:
-                raise HistoryFileError(
-                    f"{name}: expected the history of one person, at most {MOST_LINES:,} lines, "
-                    "found more; split the file"
+                said = tr(
+                    "{}: expected the history of one person, at most {:,} lines, found more; split "
+                    "the file"
                 )
+                raise HistoryFileError(said.format(name, MOST_LINES))
             if len(line) == LONGEST_LINE and not line.endswith(("\n", "\r")):
                 _skip_line(text)
                 yield None

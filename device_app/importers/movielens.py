@@ -8,6 +8,7 @@ from device_app.importers.rows import History, HistoryFileError, Imported
 from device_app.importers.table import Table
 from device_app.importers.table_rows import Record, read_rows
 from device_app.importers.values import read_rating, read_title
+from device_app.language import tr
 from pocketrec.titles import split_title
 
 TITLES: Final = "movies.csv"
@@ -37,10 +38,12 @@ def read_titles(movies: Table) -> dict[str, str]:
         HistoryFileError: it has no such columns.
     """
     if not movies.has("movieId", "title"):
-        raise HistoryFileError(
-            f"{movies.name}: expected the columns movieId and title, found "
-            f"{shortened(list(movies.header))}; copy {TITLES} of the same data set there"
+        said = tr(
+            "{}: expected the columns movieId and title, found {}; copy {} of the same data set "
+            "there"
         )
+        found = shortened(list(movies.header))
+        raise HistoryFileError(said.format(movies.name, found, TITLES))
     return {movie: title for _, (movie, title) in movies.records("movieId", "title")}
 
 
@@ -53,7 +56,8 @@ def read(table: Table, titles: dict[str, str], user: str | None) -> History:
 
     def read_row(line: int, timestamp: int | None, movie: str, rating: str) -> Imported:
         if movie not in titles:
-            raise ValueError(f"expected a movieId of {TITLES}, found {shortened(movie)}")
+            said = tr("expected a movieId of {}, found {}")
+            raise ValueError(said.format(TITLES, shortened(movie)))
         title, year = split_title(read_title(titles[movie]))
         stars = read_rating(rating, BEST)
         return Imported(
@@ -80,10 +84,11 @@ def _ratings_of(user: str | None, people: dict[str, list[Record]], name: str) ->
     if user is None and len(people) == 1:
         (user,) = people
     if user is None or user not in people:
-        wanted = "one person" if user is None else f"user {shortened(user)}"
-        raise ManyPeopleError(
-            f"{name}: expected the ratings of {wanted}, found those of {len(people):,} users; "
-            f"give one userId of the file, for example {shortened(next(iter(people)))}",
-            people.keys(),
+        wanted = tr("one person") if user is None else tr("user {}").format(shortened(user))
+        said = tr(
+            "{}: expected the ratings of {}, found those of {:,} users; give one userId of the "
+            "file, for example {}"
         )
+        example = shortened(next(iter(people)))
+        raise ManyPeopleError(said.format(name, wanted, len(people), example), people.keys())
     return people[user]

@@ -9,8 +9,16 @@ from typing import Any, BinaryIO, Final
 
 from device_app.events import KINDS, Event
 from device_app.importers.dates import LATEST
-from device_app.importers.rows import LONGEST_TITLE, History, HistoryFileError, Imported, Unreadable
+from device_app.importers.rows import (
+    LONGEST_TITLE,
+    History,
+    HistoryFileError,
+    Imported,
+    Unreadable,
+    not_written,
+)
 from device_app.importers.values import LATEST_YEAR, clean
+from device_app.language import mark, tr
 from device_app.own_item import own_item
 from pocketrec.catalogue import Catalogue, Item
 from pocketrec.errors import UsageError
@@ -63,10 +71,7 @@ def write(
     try:
         write_json(path, content)
     except OSError as error:
-        raise HistoryFileError(
-            f"{path}: the history could not be written ({error.strerror or error}); "
-            "choose another folder"
-        ) from error
+        raise not_written(path, error) from error
 
 
 def read(name: str, stream: BinaryIO) -> History:
@@ -78,11 +83,13 @@ def read(name: str, stream: BinaryIO) -> History:
     content = _content(name, stream)
     catalogue, events = content.get("catalogue"), content.get("events")
     if not isinstance(catalogue, str) or not isinstance(events, list):
-        raise HistoryFileError(
-            f"{name}: expected the name of a catalogue and a list of events, found "
-            f"{type(catalogue).__name__} and {type(events).__name__}; export the history again"
+        said = tr(
+            "{}: expected the name of a catalogue and a list of events, found {} and {}; export "
+            "the history again"
         )
-    unreadable = Unreadable(unit="event")
+        found = type(catalogue).__name__, type(events).__name__
+        raise HistoryFileError(said.format(name, *found))
+    unreadable = Unreadable(where=mark("event {}"))
     rows = []
     for place, event in enumerate(events, start=1):
         try:
@@ -101,43 +108,40 @@ def read(name: str, stream: BinaryIO) -> History:
 def _content(name: str, stream: BinaryIO) -> dict[str, Any]:
     text = stream.read(LARGEST + 1)
     if len(text) > LARGEST:
-        raise HistoryFileError(
-            f"{name}: expected an export of at most {LARGEST // 10**6} MB, found more; "
-            "choose another file"
-        )
+        said = tr("{}: expected an export of at most {} MB, found more; choose another file")
+        raise HistoryFileError(said.format(name, LARGEST // 10**6))
     try:
         content = json.loads(text)
     except json.JSONDecodeError as error:
-        raise HistoryFileError(
-            f"{name}: line {error.lineno}: expected JSON, found: {error.msg}; "
-            "export the history again"
-        ) from error
+        said = tr("{}: line {}: expected JSON, found: {}; export the history again")
+        raise HistoryFileError(said.format(name, error.lineno, error.msg)) from error
     except (ValueError, RecursionError) as error:
-        raise HistoryFileError(
-            f"{name}: expected JSON in UTF-8, found another encoding, or numbers or lists beyond "
+        said = tr(
+            "{}: expected JSON in UTF-8, found another encoding, or numbers or lists beyond "
             "measure; export the history again"
-        ) from error
+        )
+        raise HistoryFileError(said.format(name)) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise HistoryFileError(
-            f'{name}: expected a PocketRec history ("format": "{FORMAT}"), found other JSON; '
-            "choose an export of PocketRec or a CSV file"
+        said = tr(
+            '{}: expected a PocketRec history ("format": "{}"), found other JSON; choose an '
+            "export of PocketRec or a CSV file"
         )
+        raise HistoryFileError(said.format(name, FORMAT))
     if content.get("version") != VERSION:
-        raise HistoryFileError(
-            f"{name}: expected version {VERSION}, found {shortened(content.get('version'))}; "
-            "update PocketRec"
-        )
+        said = tr("{}: expected version {}, found {}; update PocketRec")
+        raise HistoryFileError(said.format(name, VERSION, shortened(content.get("version"))))
     return content
 
 
 def _row(place: int, event: Any) -> Imported:
     if not isinstance(event, Mapping):
-        raise ValueError(f"expected an event, found {shortened(event)}")
+        raise ValueError(tr("expected an event, found {}").format(shortened(event)))
     item_id, kind = event.get("item_id"), event.get("kind")
     if not isinstance(item_id, str) or not item_id:
-        raise ValueError(f"expected an item_id, found {shortened(item_id)}")
+        raise ValueError(tr("expected an item_id, found {}").format(shortened(item_id)))
     if kind not in KINDS:
-        raise ValueError(f"expected a kind of {', '.join(KINDS)}, found {shortened(kind)}")
+        said = tr("expected a kind of {}, found {}")
+        raise ValueError(said.format(", ".join(KINDS), shortened(kind)))
     title = event.get("title")
     return Imported(
         title=clean(title)[:LONGEST_TITLE] if isinstance(title, str) else "",

@@ -9,6 +9,7 @@ from device_app.importers.rows import History, HistoryFileError, Imported
 from device_app.importers.table import Table
 from device_app.importers.table_rows import read_rows
 from device_app.importers.values import read_rating, read_title, read_year
+from device_app.language import tr
 from pocketrec.catalogue import fold
 
 
@@ -99,12 +100,13 @@ def read(table: Table, columns: Columns, best: float | None = None) -> History:
 
 
 def _check(table: Table, chosen: dict[str, str], columns: Columns) -> None:
-    found = f"found {shortened(list(table.header))}; choose which of them holds it"
+    found = shortened(list(table.header))
     if missing := [column for column in chosen.values() if not table.has(column)]:
-        raise HistoryFileError(f"{table.name}: expected column {shortened(missing[0])}, {found}")
+        said = tr("{}: expected column {}, found {}; choose which of them holds it")
+        raise HistoryFileError(said.format(table.name, shortened(missing[0]), found))
     if not {"title", "item_id"} & chosen.keys():
-        message = f"{table.name}: expected a column of titles, {found}"
-        raise UnknownColumnsError(message, table.header, columns)
+        said = tr("{}: expected a column of titles, found {}; choose which of them holds it")
+        raise UnknownColumnsError(said.format(table.name, found), table.header, columns)
 
 
 def _scale(ratings: list[str]) -> float:

@@ -17,6 +17,7 @@ from device_app.importers.plain import Columns
 from device_app.importers.rows import History, HistoryFileError
 from device_app.importers.sources import Source
 from device_app.importers.table import Table
+from device_app.language import tr
 
 _FORMATS: Final = (
     (letterboxd.recognises, letterboxd.read),
@@ -50,10 +51,9 @@ def read(
         else:
             history = _read_table(source, Table(str(source), stream), user, columns, best)
     if not history.rows:
-        found = str(history.unreadable) if history.unreadable else "none"
-        raise HistoryFileError(
-            f"{source}: expected at least one row of a history, found {found}; choose another file"
-        )
+        found = str(history.unreadable) if history.unreadable else tr("none")
+        said = tr("{}: expected at least one row of a history, found {}; choose another file")
+        raise HistoryFileError(said.format(source, found))
     return history
 
 
@@ -84,10 +84,11 @@ def _read_table(
 def _read_movielens(source: Source, table: Table, user: str | None) -> History:
     beside = source.beside(movielens.TITLES)
     if not beside.exists():
-        raise HistoryFileError(
-            f"{beside}: expected the titles of the films, found no such file; "
-            f"copy {movielens.TITLES} of the same data set there"
+        said = tr(
+            "{}: expected the titles of the films, found no such file; copy {} of the same data "
+            "set there"
         )
+        raise HistoryFileError(said.format(beside, movielens.TITLES))
     with beside.open() as stream:
         titles = movielens.read_titles(Table(str(beside), stream))
     return movielens.read(table, titles, user)

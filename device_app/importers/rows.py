@@ -1,8 +1,10 @@
 """What every reader hands on: the rows of a file, and a word on those that could not be read."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final, Literal
 
+from device_app.language import mark, tr, trn
 from pocketrec.catalogue import Item
 from pocketrec.errors import PocketRecError
 
@@ -12,6 +14,11 @@ LONGEST_TITLE: Final = 1_000
 
 class HistoryFileError(PocketRecError):
     """A history file that cannot be read or written as it stands; nothing was changed."""
+
+
+def not_written(path: Path, error: OSError) -> HistoryFileError:
+    said = tr("{}: the history could not be written ({}); choose another folder")
+    return HistoryFileError(said.format(path, error.strerror or error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +50,16 @@ class Imported:
 
 @dataclass
 class Unreadable:
-    """The rows that were left out because they could not be read. False where there are none."""
+    """The rows that were left out because they could not be read. False where there are none.
+
+    Attributes:
+        where: what ``line`` counts, for `tr`.
+    """
 
     count: int = 0
     line: int = 0
     reason: str = ""
-    unit: str = "line"
+    where: str = mark("line {}")
 
     def add(self, line: int, reason: str) -> None:
         if not self.count or line < self.line:
@@ -60,8 +71,12 @@ class Unreadable:
 
     def __str__(self) -> str:
         """``3 rows could not be read, the first on line 17: expected ..., found ...``."""
-        rows = "1 row" if self.count == 1 else f"{self.count:,} rows"
-        return f"{rows} could not be read, the first on {self.unit} {self.line}: {self.reason}"
+        said = trn(
+            "{:,} row could not be read, the first on {}: {}",
+            "{:,} rows could not be read, the first on {}: {}",
+            self.count,
+        )
+        return said.format(self.count, tr(self.where).format(self.line), self.reason)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from reprlib import repr as shortened
 from typing import BinaryIO, Final, cast
 
 from device_app.importers.rows import HistoryFileError
+from device_app.language import tr
 
 LARGEST: Final = 200_000_000
 """Bytes, of a file or of all that a .zip unpacks to; a person's export has a few million."""
@@ -79,7 +80,8 @@ def find(path: Path) -> Source:
     """
     with _clear_errors(str(path), _OPENING):
         if not path.is_file():
-            raise HistoryFileError(f"{path}: expected a file, found none; choose an exported file")
+            said = tr("{}: expected a file, found none; choose an exported file")
+            raise HistoryFileError(said.format(path))
         with path.open("rb") as stream:
             is_zip = stream.read(4) in _ZIP_STARTS
         if not is_zip:
@@ -96,10 +98,11 @@ def _member(path: Path, names: list[str]) -> str:
         return min(named, key=lambda name: len(PurePosixPath(name).parts))
     if len(readable) == 1:
         return readable[0]
-    raise HistoryFileError(
-        f"{path}: expected {PREFERRED} or a single CSV or JSON file in the .zip, found "
-        f"{shortened(readable or names)}; unpack it and choose the file, or save a workbook as CSV"
+    said = tr(
+        "{}: expected {} or a single CSV or JSON file in the .zip, found {}; unpack it and choose "
+        "the file, or save a workbook as CSV"
     )
+    raise HistoryFileError(said.format(path, PREFERRED, shortened(readable or names)))
 
 
 def _is_readable(name: PurePosixPath) -> bool:
@@ -113,21 +116,21 @@ def _unpacked(path: Path) -> Iterator[zipfile.ZipFile]:
     with zipfile.ZipFile(path) as packed:
         members = packed.infolist()
         # No member gives more than it declares, whatever is packed.
-        _check_size(f"{path} unpacked", sum(member.file_size for member in members), LARGEST)
+        size = sum(member.file_size for member in members)
+        _check_size(tr("{} unpacked").format(path), size, LARGEST)
         if any(member.compress_type not in _PACKED for member in members):
-            raise HistoryFileError(
-                f"{path}: expected a .zip packed in the usual way (deflate), found another; "
-                "unpack it and choose the file"
+            said = tr(
+                "{}: expected a .zip packed in the usual way (deflate), found another; unpack it "
+                "and choose the file"
             )
+            raise HistoryFileError(said.format(path))
         yield packed
 
 
 def _check_size(name: str, size: int, most: int) -> None:
     if size > most:
-        raise HistoryFileError(
-            f"{name}: expected at most {most // 10**6} MB, found {size // 10**6:,} MB; "
-            "choose the export of one person"
-        )
+        said = tr("{}: expected at most {} MB, found {:,} MB; choose the export of one person")
+        raise HistoryFileError(said.format(name, most // 10**6, size // 10**6))
 
 
 @contextmanager
@@ -136,11 +139,12 @@ def _clear_errors(name: str, damage: tuple[type[Exception], ...] = _DAMAGE) -> I
     try:
         yield
     except OSError as error:
-        raise HistoryFileError(
-            f"{name}: the file could not be read ({error.strerror or error}); choose another"
-        ) from error
+        said = tr("{}: the file could not be read ({}); choose another")
+        raise HistoryFileError(said.format(name, error.strerror or error)) from error
     except damage as error:
-        raise HistoryFileError(
-            f"{name}: expected a file without damage and password, found: "
-            f"{str(error) or 'its end too early'}; unpack it or export it again"
-        ) from error
+        said = tr(
+            "{}: expected a file without damage and password, found: {}; unpack it or export it "
+            "again"
+        )
+        found = str(error) or tr("its end too early")
+        raise HistoryFileError(said.format(name, found)) from error

@@ -8,6 +8,7 @@ from typing import BinaryIO, Final
 from device_app.importers.lines import LONGEST_LINE, text_lines
 from device_app.importers.rows import HistoryFileError, Unreadable
 from device_app.importers.values import clean
+from device_app.language import tr
 from pocketrec.catalogue import fold
 
 MOST_COLUMNS: Final = 1_000
@@ -44,16 +45,15 @@ class Table:
             first = self._lines.first()
             readings = [(mark, _cells(first, mark)) for mark in _DELIMITERS]
         except csv.Error as error:
-            raise HistoryFileError(
-                f"{name}: the first line: expected the names of columns, found {error}; "
-                "choose a table saved as CSV"
-            ) from error
+            said = tr(
+                "{}: the first line: expected the names of columns, found {}; choose a table "
+                "saved as CSV"
+            )
+            raise HistoryFileError(said.format(name, error)) from error
         self._delimiter, cells = max(readings, key=lambda reading: len(reading[1]))
         if len(cells) > MOST_COLUMNS:
-            raise HistoryFileError(
-                f"{name}: expected at most {MOST_COLUMNS:,} columns, found {len(cells):,}; "
-                "keep the columns that matter"
-            )
+            said = tr("{}: expected at most {:,} columns, found {:,}; keep the columns that matter")
+            raise HistoryFileError(said.format(name, MOST_COLUMNS, len(cells)))
         self.header = tuple(clean(cell) for cell in cells)
         # Of two columns with one name the first; those without a name cannot be asked for.
         named = [(fold(title), place) for place, title in enumerate(self.header) if title]
@@ -76,8 +76,8 @@ class Table:
         width = len(self.header)
         for line, cells in self._rows():
             if len(cells) < width or any(cells[width:]):
-                reason = f"expected {width} columns as in the header, found {len(cells)}"
-                self.unreadable.add(line, reason)
+                said = tr("expected {} columns as in the header, found {}")
+                self.unreadable.add(line, said.format(width, len(cells)))
             else:
                 yield line, ["" if p is None else clean(cells[p]) for p in places]
 
@@ -92,13 +92,12 @@ class Table:
                 return
             except csv.Error as error:
                 broken += 1
-                reason = clean(f"no row of a table ({error})")  # csv puts a tab into it as it is
+                # csv puts a tab into it as it is.
+                reason = clean(tr("no row of a table ({})").format(error))
                 self.unreadable.add(self._lines.row_line, reason)
                 if broken > MOST_BROKEN:
-                    raise HistoryFileError(
-                        f"{self.name}: expected a table, but {self.unreadable}; "
-                        "choose a table saved as CSV"
-                    ) from error
+                    said = tr("{}: expected a table, but {}; choose a table saved as CSV")
+                    raise HistoryFileError(said.format(self.name, self.unreadable)) from error
                 self._lines.end_row_at_its_first_line()
                 continue
             if any(map(str.strip, cells)):
@@ -118,13 +117,14 @@ class _Lines:
 
     def __next__(self) -> str:
         if len(self._row) == MOST_LINES_A_ROW:
-            raise csv.Error(f"a quote that is still open {MOST_LINES_A_ROW} lines below")
+            said = tr("a quote that is still open {} lines below")
+            raise csv.Error(said.format(MOST_LINES_A_ROW))
         number, line = self._returned.popleft() if self._returned else next(self._numbered)
         self._row.append((number, line))
         if line is None:
-            raise csv.Error(f"a line of more than {LONGEST_LINE:,} characters")
+            raise csv.Error(tr("a line of more than {:,} characters").format(LONGEST_LINE))
         if "\0" in line:
-            raise csv.Error("a NUL character")
+            raise csv.Error(tr("a NUL character"))
         return line
 
     @property
@@ -138,7 +138,7 @@ class _Lines:
             if line.strip():
                 return line
             self.start_row()
-        raise csv.Error("an empty file")
+        raise csv.Error(tr("an empty file"))
 
     def start_row(self) -> None:
         self._row.clear()

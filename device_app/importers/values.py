@@ -6,6 +6,7 @@ from reprlib import repr as shortened
 from typing import Final
 
 from device_app.importers.rows import LONGEST_TITLE
+from device_app.language import tr
 
 LATEST_YEAR: Final = 2100
 """What is announced for later is a typing error."""
@@ -22,11 +23,10 @@ def clean(text: str) -> str:
 def read_title(text: str) -> str:
     """Raises: ValueError: there is no title, or one that is no title for its length."""
     if not text:
-        raise ValueError("expected a title, found none")
+        raise ValueError(tr("expected a title, found none"))
     if len(text) > LONGEST_TITLE:
-        raise ValueError(
-            f"expected a title of at most {LONGEST_TITLE:,} characters, found {len(text):,}"
-        )
+        said = tr("expected a title of at most {:,} characters, found {:,}")
+        raise ValueError(said.format(LONGEST_TITLE, len(text)))
     return text
 
 
@@ -50,5 +50,6 @@ def read_rating(text: str, best: float) -> float | None:
     except ValueError:
         rating = math.nan
     if not 0 <= rating <= best:
-        raise ValueError(f"expected a rating from 0 to {best:g}, found {shortened(text)}")
+        said = tr("expected a rating from 0 to {:g}, found {}")
+        raise ValueError(said.format(best, shortened(text)))
     return rating

@@ -1,8 +1,9 @@
-"""What python-for-android starts, staged as main.py: the app over the bundle that lies beside it."""
+"""What a packaged app starts, on Android staged as main.py: the app with the bundle that lies beside it."""
 
+import sys
 from pathlib import Path
 
-from device_app.main import main
+from device_app.__main__ import run
 
 if __name__ == "__main__":
-    main(Path(__file__).with_name("bundle"))
+    sys.exit(run(Path(__file__).with_name("bundle")))

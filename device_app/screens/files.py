@@ -85,9 +85,8 @@ def _rows(folder: Path, is_choice: Callable[[Path], bool]) -> list[dict[str, obj
         choices = [path for path in shown if is_choice(path)]
         folders = [path for path in shown if path not in choices and path.is_dir()]
     except OSError as error:
-        raise DataError(
-            f"{folder}: the folder cannot be read ({error.strerror or error}); choose another"
-        ) from error
+        said = tr("{}: the folder cannot be read ({}); choose another")
+        raise DataError(said.format(folder, error.strerror or error)) from error
     rows = [] if folder.parent == folder else [_row(folder.parent, "up", tr("Up"))]
     rows += [_row(path, "file", path.name, is_choice=True) for path in choices]
     return rows + [_row(path, "folder", path.name) for path in folders]

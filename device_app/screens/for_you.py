@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from device_app.session import Session
     from device_app.views import Picks
 
-REASONS_AT_ONCE = 6
-"""Explaining takes longer than ranking: a press on a button waits for so many reasons at most."""
-
 
 class DefaultBanner(ButtonBehavior, Hoverable, BoxLayout):
     """Says that these are no picks of the user's yet; a tap leads to where they begin."""
@@ -81,22 +78,17 @@ class ForYouPage(ListPage):
         )
 
     def _explain(self, question: int) -> None:
-        """Ask for the missing reasons, from the top, a few at a time."""
+        """Ask for the missing reasons, which take longer than ranking."""
         cards = self._picks.cards if self._picks and not self._picks.is_default else ()
         ids = [card.item_id for card in cards if card.item_id not in self._reasons]
-        ids = ids[:REASONS_AT_ONCE]
-
-        def work(session: "Session") -> dict[str, str]:
-            return {item_id: session.reason(item_id) or "" for item_id in ids}
 
         def done(reasons: dict[str, str]) -> None:
             if not self.is_overtaken(question):
                 self._reasons.update(reasons)
                 self._fill()
-                self._explain(question)
 
         if ids:
-            App.get_running_app().ask(work, done)
+            App.get_running_app().ask(lambda session: session.strongest(ids), done)
 
     def fill(self, width: float) -> None:
         if self._picks is None:

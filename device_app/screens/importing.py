@@ -14,9 +14,9 @@ from device_app.language import mark, tr, trn
 from device_app.presentation import facts, shown_title
 from device_app.screens.files import FilesPage
 from device_app.screens.page import OverPage
-from device_app.screens.settings import Fact
 from device_app.widgets.basics import Chip, TextLine
 from device_app.widgets.controls import SwitchRow
+from device_app.widgets.lines import Fact
 from pocketrec.errors import PocketRecError
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """What the screens have in common: a head, and a body that shows one thing at a time."""
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from kivy.app import App
@@ -13,6 +14,7 @@ from kivy.uix.scrollview import ScrollView
 from kivy.uix.textinput import TextInput
 from kivy.uix.widget import Widget
 
+from device_app import rules
 from device_app.language import tr
 from device_app.widgets.basics import Surface
 from device_app.widgets.notice import Notice, Skeleton
@@ -41,6 +43,17 @@ class Section(Panel):
     title = StringProperty()
 
 
+class FreeView(ScrollView):
+    """What scrolls, with a bar that stays: Kivy's fades for half a second after every change, frame by frame."""
+
+    def _bind_inactive_bar_color(self, *_: object) -> None:
+        pass
+
+
+class ListView(FreeView, RecycleView):
+    """The same, as a list."""
+
+
 class Page(BoxLayout):
     """A screen that can be loading, empty, broken, or show its view, which scrolls.
 
@@ -51,10 +64,17 @@ class Page(BoxLayout):
     subtitle = StringProperty()
 
     def __init__(self, **kwargs: object) -> None:
+        rules.load_for(type(self))
         super().__init__(**kwargs)
-        self.notice = Notice()
-        self.skeleton = Skeleton()
         self._asked = 0
+
+    @cached_property
+    def notice(self) -> Notice:
+        return Notice()
+
+    @cached_property
+    def skeleton(self) -> Skeleton:
+        return Skeleton()
 
     def on_kv_post(self, base_widget: Widget) -> None:
         # An id is a weak reference: without this one a view that is not shown would be gone.

@@ -13,7 +13,7 @@ from device_app.widgets.field import Field
 from device_app.widgets.rows import ResultRow
 
 if TYPE_CHECKING:
-    from device_app.views import Card
+    from device_app.views import Card, Found
 
 DEBOUNCE_SECONDS = 0.15
 
@@ -62,10 +62,10 @@ class SearchPage(ListPage):
             self.next_question()  # what is still being looked for is not shown any more
             self._show_hint()
             return
-        self.ask(lambda session: session.search(query), lambda cards: self._show(query, cards))
+        self.ask(lambda session: session.search(query), lambda found: self._show(query, found))
 
     def _show_hint(self) -> None:
-        self._cards = ()
+        self._cards, self.subtitle = (), ""
         self.present(
             self.notice.say(
                 "search",
@@ -74,7 +74,11 @@ class SearchPage(ListPage):
             )
         )
 
-    def _show(self, query: str, cards: "tuple[Card, ...]") -> None:
+    def _show(self, query: str, found: "Found") -> None:
+        cards = found.cards
+        self.subtitle = (
+            tr("No title has these words. These are close in meaning.") if found.by_meaning else ""
+        )
         if not cards:
             self.present(
                 self.notice.say(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from kivy.app import App
 from kivy.properties import BooleanProperty, ListProperty, StringProperty
-from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
 from device_app.language import LANGUAGES, SYSTEM, mark, tr
@@ -16,6 +15,7 @@ from device_app.screens.files import FilesPage
 from device_app.screens.knowledge import KnowledgePage
 from device_app.screens.page import Page
 from device_app.widgets.basics import Chip
+from device_app.widgets.lines import Fact
 from pocketrec.errors import PocketRecError
 
 if TYPE_CHECKING:
@@ -50,13 +50,6 @@ class Choice(Chip):
     """One value of a setting."""
 
     name = StringProperty()
-
-
-class Fact(BoxLayout):
-    """What something is called, and its value."""
-
-    name = StringProperty()
-    value = StringProperty()
 
 
 class SettingsPage(Page):

@@ -1,4 +1,4 @@
-"""Another item, named within a screen that is about something else."""
+"""Lines of a screen that is no list: another item, and a fact."""
 
 from typing import TYPE_CHECKING, Self
 
@@ -30,3 +30,10 @@ class ItemLine(ButtonBehavior, Hoverable, BoxLayout):
     def of(cls, card: "Card", **others: object) -> Self:
         texts = {"title": card.title, "facts": card.facts, "initials": card.initials}
         return cls(item_id=card.item_id, **texts | others)
+
+
+class Fact(BoxLayout):
+    """What something is called, and its value."""
+
+    name = StringProperty()
+    value = StringProperty()

@@ -1,10 +1,9 @@
 """What a screen shows instead of a list: loading, nothing there, or what went wrong."""
 
-import math
 from collections.abc import Callable
 
 from kivy.app import App
-from kivy.clock import Clock, ClockEvent
+from kivy.clock import Clock
 from kivy.graphics import Color, RoundedRectangle, SmoothRoundedRectangle
 from kivy.metrics import dp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
@@ -12,8 +11,6 @@ from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
 from device_app.theme import Theme
-
-BREATH_SECONDS = 1.6
 
 
 class Notice(BoxLayout):
@@ -42,10 +39,7 @@ class Notice(BoxLayout):
 
 
 class Skeleton(Widget):
-    """The shapes of cards to come, breathing.
-
-    Few steps a second: whatever is drawn now is taken from the loading that one waits for.
-    """
+    """The shapes of cards to come. Still: whatever is drawn now is taken from the loading that one waits for."""
 
     columns = NumericProperty(1)
     dark = BooleanProperty(False)
@@ -53,19 +47,10 @@ class Skeleton(Widget):
     card_height = NumericProperty(dp(168))
 
     def __init__(self, **kwargs: object) -> None:
-        self._breath: ClockEvent | None = None
         self._redraw = Clock.create_trigger(self._draw)
         super().__init__(**kwargs)
         for name in ("pos", "size", "columns", "dark"):
             self.fbind(name, self._redraw)
-
-    def on_parent(self, _: Widget, parent: Widget | None) -> None:
-        if self._breath is not None:
-            self._breath.cancel()
-        self._breath = Clock.schedule_interval(self._breathe, 0.1) if parent is not None else None
-
-    def _breathe(self, _: float) -> None:
-        self.opacity = 0.75 + 0.25 * math.cos(math.tau * Clock.get_boottime() / BREATH_SECONDS)
 
     def _draw(self, *_: object) -> None:
         theme = App.get_running_app().theme

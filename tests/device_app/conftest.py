@@ -162,8 +162,26 @@ class Driver:
         self.frames(2)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "window.png"
-            self.app.root.export_to_png(str(path))
+            self.save_picture(path)
             return Pixels(path)
+
+    def save_picture(self, path: Path) -> None:
+        """As `Widget.export_to_png`, on the ground that the window is cleared with."""
+        from kivy.graphics import ClearBuffers, ClearColor, Fbo, Scale, Translate
+
+        root = self.app.root
+        fbo = Fbo(size=root.size, with_stencilbuffer=True)
+        with fbo:
+            ClearColor(*self.window.clearcolor)
+            ClearBuffers()
+            Scale(1, -1, 1)
+            Translate(0, -root.height, 0)
+        root.parent.canvas.remove(root.canvas)
+        fbo.add(root.canvas)
+        fbo.draw()
+        fbo.texture.save(str(path), flipped=False)
+        fbo.remove(root.canvas)
+        root.parent.canvas.add(root.canvas)
 
     def close(self) -> None:
         from kivy.base import stopTouchApp

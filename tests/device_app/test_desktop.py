@@ -26,6 +26,9 @@ pytestmark = [
 PATIENCE = 60.0
 TILE = (290, 190)
 """A point of the first title of the wall; pixels of a window of 1180 x 780."""
+PROGRAM = os.environ.get("POCKETREC_APP")
+"""A packaged app to test in place of this one."""
+APP = [PROGRAM] if PROGRAM else [sys.executable, "-m", "device_app"]
 
 
 def until(what: Callable[[], Any]) -> Any:
@@ -61,48 +64,88 @@ def display() -> Iterator[dict[str, str]]:
     server.wait()
 
 
-def test_what_was_said_by_mouse_and_keys_outlives_a_kill(
-    tiny_bundle: Path, tmp_path: Path, display: dict[str, str]
-) -> None:
-    database = tmp_path / "history.db"
-    (waltz,) = Catalogue.open(tiny_bundle / "catalogue.sqlite").search("Waltz")
+class User:
+    """Works on the app from outside.
 
-    def xdotool(*words: object) -> str:
-        command = ["xdotool", *map(str, words)]
-        return subprocess.run(command, env=display, capture_output=True, text=True).stdout
+    Args:
+        arguments: of the program.
+        display: the environment of the screen.
+    """
 
-    def stored() -> list[tuple[str, str]]:
-        if not database.is_file():
+    def __init__(self, arguments: list[str], database: Path, display: dict[str, str]) -> None:
+        self._database, self._display = database, display
+        self.app = subprocess.Popen([*APP, *arguments], env=display)
+
+    def __enter__(self) -> "User":
+        self._window = until(lambda: self._xdotool("search", "--pid", self.app.pid).split())[-1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.app.kill()
+        self.app.wait()
+
+    def like_first_tile(self) -> str:
+        """Tap the wall until it is there; returns the item."""
+
+        def tap() -> list[tuple[str, str]]:
+            self._xdotool("mousemove", "--window", self._window, *TILE, "click", 1)
+            time.sleep(1)
+            return self.stored()
+
+        ((item, kind),) = until(tap)
+        assert kind == "like"
+        self._xdotool("windowfocus", self._window)
+        return item
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self._xdotool("key", key)
+        time.sleep(2)
+
+    def type(self, text: str) -> None:
+        self._xdotool("type", text)
+        time.sleep(3)
+
+    def stored(self) -> list[tuple[str, str]]:
+        """The events in the database: item and kind."""
+        if not self._database.is_file():
             return []
-        with closing(sqlite3.connect(database)) as connection:
+        with closing(sqlite3.connect(self._database)) as connection:
             try:
                 return connection.execute("SELECT item_id, kind FROM events ORDER BY 1").fetchall()
             except sqlite3.OperationalError:  # not made yet
                 return []
 
-    command = [sys.executable, "-m", "device_app", str(tiny_bundle), "--database", str(database)]
-    app = subprocess.Popen(command, env=display)
-    try:
-        window = until(lambda: xdotool("search", "--pid", app.pid).split())[-1]
+    def _xdotool(self, *words: object) -> str:
+        command = ["xdotool", *map(str, words)]
+        return subprocess.run(command, env=self._display, capture_output=True, text=True).stdout
 
-        def tap_tile() -> list[tuple[str, str]]:
-            xdotool("mousemove", "--window", window, *TILE, "click", 1)
-            time.sleep(1)
-            return stored()
 
-        ((first, kind),) = until(tap_tile)  # until the wall is there
-        assert kind == "like"
-        xdotool("windowfocus", window)
-        xdotool("key", "ctrl+f")
-        time.sleep(2)
-        xdotool("type", "Waltz")
-        time.sleep(3)
-        xdotool("key", "Down")
-        xdotool("key", "Tab")  # from the row to its first button
-        xdotool("key", "Return")
-        found = until(lambda: len(now := stored()) == 2 and now)
+def test_what_was_said_by_mouse_and_keys_outlives_a_kill(
+    tiny_bundle: Path, tmp_path: Path, display: dict[str, str]
+) -> None:
+    database = tmp_path / "history.db"
+    (waltz,) = Catalogue.open(tiny_bundle / "catalogue.sqlite").search("Waltz")
+    arguments = [str(tiny_bundle), "--database", str(database)]
+    with User(arguments, database, display) as user:
+        first = user.like_first_tile()
+        user.press("ctrl+f")
+        user.type("Waltz")
+        user.press("Down", "Tab", "Return")  # to the row, from it to its first button
+        found = until(lambda: len(now := user.stored()) == 2 and now)
         assert dict(found) == {first: "like", waltz.item_id: "like"}
-    finally:
-        app.kill()
-        app.wait()
-    assert stored() == found
+    assert user.stored() == found
+
+
+@pytest.mark.skipif(not PROGRAM, reason="only a packaged app comes with a bundle")
+def test_a_packaged_app_recommends_from_the_bundle_it_came_with(
+    tmp_path: Path, display: dict[str, str]
+) -> None:
+    surroundings = {**display, "POCKETREC_HOME": str(tmp_path)}
+    with User([], tmp_path / "history.db", surroundings) as user:
+        first = user.like_first_tile()
+        user.press("Escape")  # from the wall to the picks
+        user.press("Down", "Tab", "Return")  # to the first card, from it to its like
+        (both,) = until(lambda: [now for now in [user.stored()] if len(now) == 2])
+        assert {item for item, _ in both} > {first}
+        assert {kind for _, kind in both} == {"like"}

@@ -15,9 +15,13 @@ from fontTools.ttLib import TTFont
 
 import device_app
 from device_app import language
+from device_app.events import StoreError
+from device_app.importers.reading import read as read_history
+from device_app.importers.rows import HistoryFileError
 from device_app.language import DOMAIN, FOLDER, LANGUAGES, SYSTEM, tr, trn
 from device_app.preferences import Preferences, preferences_path
 from device_app.presentation import ago, date
+from device_app.store import Store
 from device_app.typeface import CHINESE
 from device_app.typeface import FOLDER as FONTS
 
@@ -120,6 +124,39 @@ def test_the_language_of_the_device(
     assert language.system_language() == expected
     language.use(SYSTEM)
     assert tr("Back") == ("返回" if expected == "zh" else "Back")
+
+
+@pytest.mark.parametrize(
+    ("name", "missing", "unreadable", "foreign"),
+    [
+        (
+            "en",
+            "expected a file, found none; choose an exported file",
+            "1 row could not be read, the first on line 3: expected a rating from 0 to 5, found 'x'",
+            "expected a PocketRec history, found a damaged or foreign file; move it away",
+        ),
+        (
+            "zh",
+            "找不到文件；请选择导出的文件",
+            "1 行无法读取，最先是第 3 行：评分应为 0 到 5，实际为 'x'",
+            "应为 PocketRec 历史记录，实际为已损坏或其他程序的文件；请将它移走",
+        ),
+    ],
+)
+def test_what_went_wrong_with_a_file(
+    name: str, missing: str, unreadable: str, foreign: str, tmp_path: Path
+) -> None:
+    language.use(name)
+    path = tmp_path / "films {1}.csv"
+    colon = "：" if name == "zh" else ": "
+    with pytest.raises(HistoryFileError) as refused:
+        read_history(path)
+    assert str(refused.value) == f"{path}{colon}{missing}"
+    path.write_text("title,rating\nHeat,5\nCats,x\n", encoding="utf-8")
+    assert str(read_history(path).unreadable) == unreadable
+    with pytest.raises(StoreError) as damaged:
+        Store.open(path, "films")
+    assert str(damaged.value) == f"{path}{colon}{foreign}"
 
 
 @pytest.mark.ui

@@ -21,7 +21,7 @@ def test_an_added_item_is_an_item_like_others(
 ) -> None:
     card = session.add_item("  The Sheriff\nof Canyon ", "A western about a saloon")
     assert card.title == "The Sheriff of Canyon"
-    assert session.search("sheriff of")[0].item_id == card.item_id
+    assert session.search("sheriff of").cards[0].item_id == card.item_id
     assert session.about.items == 41
     details = session.details(card.item_id)
     assert details is not None

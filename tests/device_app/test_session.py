@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from device_app.session import PICKS, Session
+from device_app.session import NEAREST, PICKS, Session
+from device_app.views import Found
 from pocketrec.recommender import Recommender
 
 
@@ -87,8 +88,9 @@ def test_the_reason_is_the_like_whose_absence_costs_most(
     for item_id in liked:
         session.mark(item_id, "like")
     recommender = Recommender.open(tiny_bundle)
-    told = 0
-    for item_id in ids(session):
+    told, shown = 0, ids(session)
+    strongest = session.strongest(shown)
+    for item_id in shown:
         whole = dict(zip(recommender.ids.ids, recommender.scores(liked), strict=True))[item_id]
         without = {}
         for left_out in liked:
@@ -96,12 +98,11 @@ def test_the_reason_is_the_like_whose_absence_costs_most(
             scores = dict(zip(recommender.ids.ids, recommender.scores(rest), strict=True))
             without[left_out] = whole - scores[item_id]
         most = max(without, key=without.__getitem__)
-        reason = session.reason(item_id)
         if without[most] > 1e-4:
-            assert reason == session.title(most)
+            assert strongest[item_id] == session.title(most)
             told += 1
         elif without[most] < -1e-4:
-            assert reason is None
+            assert item_id not in strongest
     assert told > 0
 
 
@@ -124,11 +125,22 @@ def test_history_tells_what_and_when_newest_first(session: Session) -> None:
 def test_search_finds_titles_and_shows_what_was_said(session: Session) -> None:
     title = session.title("m01")
     session.mark("m01", "dislike")
-    found = session.search(title)
+    found = session.search(title).cards
     assert found[0].item_id == "m01"
     assert found[0].opinion == "dislike"
-    assert session.search("  ") == ()
-    assert session.search("qqqqqqq") == ()
+    assert session.search("  ") == Found(())
+    assert session.search("qqqqqqq") == Found(())
+
+
+def test_search_goes_by_meaning_where_no_item_has_the_words(
+    session: Session, tiny_bundle: Path
+) -> None:
+    query = "Waltz of Zanzibar"  # no item has both words, but one has the first
+    found = session.search(query)
+    assert found.by_meaning
+    nearest = Recommender.open(tiny_bundle).nearest(query, NEAREST)
+    assert [card.item_id for card in found.cards] == [one.item_id for one in nearest]
+    assert not session.search("Waltz").by_meaning
 
 
 def test_an_event_of_an_item_that_left_the_catalogue_is_kept(session: Session) -> None:

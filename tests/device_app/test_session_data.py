@@ -18,6 +18,7 @@ from device_app.knowledge import sentences
 from device_app.session import Session
 from device_app.settings import Settings
 from device_app.store import Store
+from device_app.views import Found
 from pocketrec.catalogue import Item
 from pocketrec.errors import UsageError
 
@@ -52,7 +53,7 @@ def test_an_item_already_seen_leaves_the_list_and_moves_nothing_else(session: Se
     before = ids(session)
     session.mark(before[0], "seen")
     assert ids(session)[:22] == before[1:23]
-    card = next(c for c in session.search(session.title(before[0])) if c.item_id == before[0])
+    card = next(c for c in session.search(session.title(before[0])).cards if c.item_id == before[0])
     assert card.opinion == "seen"
 
 
@@ -155,7 +156,7 @@ def test_the_reasons_of_an_item_are_shares_of_the_strongest(session: Session) ->
     assert 1 <= len(shares) <= 3
     assert shares[0] == 1
     assert shares == sorted(shares, reverse=True)
-    assert session.reason("m17") == details.reasons[0].card.title
+    assert session.strongest(["m17"]) == {"m17": details.reasons[0].card.title}
 
 
 # --- export and import --------------------------------------------------------------------------------
@@ -334,7 +335,7 @@ def test_a_wipe_leaves_no_byte_in_any_file(session: Session, tmp_path: Path) -> 
     session.wipe()
     assert session.history() == ()
     assert session.own_items() == ()
-    assert session.search("Zanzibar") == ()
+    assert session.search("Zanzibar") == Found(())
     assert session.settings() == Settings()
     assert session.knowledge()[0] == "This app knows nothing about your taste yet."
 

@@ -11,7 +11,7 @@ from device_app import opengl
 from device_app.events import StoreError
 from device_app.main import main
 from device_app.opengl import WindowError, require_opengl
-from device_app.places import default_bundle, default_database, home
+from device_app.places import default_database, home, shipped_bundle
 from device_app.preferences import Preferences, preferences_path
 from device_app.worker import Worker
 from pocketrec.errors import BundleError, UsageError
@@ -81,11 +81,11 @@ def test_the_demo_is_opened_when_no_bundle_was_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert default_bundle() == home() / "bundle"
+    assert shipped_bundle() == home() / "bundle"
     (tmp_path / "runs" / "demo" / "bundle").mkdir(parents=True)
-    assert default_bundle() == Path("runs/demo/bundle")
+    assert shipped_bundle() == Path("runs/demo/bundle")
     (home() / "bundle").mkdir(parents=True)
-    assert default_bundle() == home() / "bundle"
+    assert shipped_bundle() == home() / "bundle"
 
 
 def test_preferences_are_kept(tmp_path: Path) -> None:

@@ -234,6 +234,18 @@ def test_similar_items_share_the_genre(recommender):
     assert len(recommender.similar("m03", 1000)) == 39
 
 
+def test_the_nearest_items_of_a_text_go_by_the_cosine(recommender):
+    text = "A western about a sheriff"
+    found = recommender.nearest(text, 5)
+    everything = recommender.ids.ids
+    cosines = recommender.vectors(everything) @ recommender.encode([text])[0]
+    best = [everything[place] for place in np.argsort(-cosines, kind="stable")[:5]]
+    assert [r.item_id for r in found] == best
+    np.testing.assert_allclose([r.score for r in found], np.sort(cosines)[::-1][:5], atol=2e-3)
+    with pytest.raises(UsageError, match="k"):
+        recommender.nearest(text, 0)
+
+
 def test_an_unknown_item_is_a_usage_error(recommender):
     with pytest.raises(UsageError, match="item 'x1'"):
         recommender.similar("x1")
