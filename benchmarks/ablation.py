@@ -13,7 +13,7 @@ import torch
 from benchmarks.accuracy import interval
 from benchmarks.report import signed
 from benchmarks.run import data_record, environment
-from distill.fusion import choose_settings, ranker
+from distill.fusion import StudentRanker, choose_settings
 from distill.recipe import StudentRecipe
 from distill.stage import student_recipe
 from distill.student import ItemTable, SequenceEncoder
@@ -26,7 +26,7 @@ from pocketrec.errors import PocketRecError
 from pocketrec.evaluation import rank_targets
 from pocketrec.files import write_json
 from pocketrec.run import Run
-from pocketrec.splits import Indices, interaction_counts
+from pocketrec.splits import interaction_counts
 
 RESULTS = Path(__file__).parent / "results"
 NONE = "none"
@@ -113,11 +113,7 @@ def _measure(
     chosen, _ = choose_settings(
         found, encoder, neighbours, length, split.validation.sample(USERS, run.settings.seed)
     )
-    fused = ranker(found, encoder, neighbours, counts, chosen)
-
-    def both(histories: list[Indices]) -> npt.NDArray[np.float32]:
-        return np.stack([fused.scores(history) for history in histories])
-
+    both = StudentRanker.of(found, encoder, neighbours, counts, chosen).scores
     alone = StudentScorer(vectors, encoder, length).logits
     return {
         f"{name}, {part}": metrics.ndcg_at(rank_targets(scores, cases), 10)

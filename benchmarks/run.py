@@ -19,12 +19,13 @@ from scipy import sparse
 from benchmarks import accuracy, latency, memory, minilm, report
 from benchmarks import peers as further
 from benchmarks.calibration import calibration
+from benchmarks.picture import PICTURE, picture
 from pocketrec import __version__
 from pocketrec.bundle import Manifest
 from pocketrec.cli.output import results, say
 from pocketrec.cli.progress import RichReport
 from pocketrec.errors import RunError
-from pocketrec.files import write_json
+from pocketrec.files import atomic_write, write_json
 from pocketrec.ledger import Ledger
 from pocketrec.recommender import Recommender
 from pocketrec.run import Report, Run
@@ -70,7 +71,7 @@ def main(
 ) -> None:
     """Measure the run folder ``run`` on the data folder ``data`` and print the table.
 
-    Writes ``out/COMMIT.json`` and the same as ``out/latest.json``; with ``readme`` its table is renewed too.
+    Writes ``out/COMMIT.json`` and the same as ``out/latest.json``; with ``readme`` its table and picture are renewed too.
 
     Raises:
         RunError: a stage of the run is missing, or the data is not what the run was made from.
@@ -93,6 +94,8 @@ def main(
         write_json(out / file, result)
     if readme:
         report.replace_section(readme, report.SECTION, report.markdown(result))
+        with atomic_write(readme.parent / PICTURE) as temporary:
+            temporary.write_bytes(picture(result))
     if markdown:
         print(report.markdown(result), end="")
     else:

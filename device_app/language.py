@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from device_app.android import is_android
+from device_app.programs import answer
 
 FOLDER = Path(__file__).parent / "locale"
 DOMAIN = "device_app"
@@ -47,7 +48,13 @@ def mark(text: str) -> str:
 
 def system_language() -> str:
     """The device's language where the app knows it, else English."""
-    named = _android() if is_android() else _windows() if sys.platform == "win32" else _posix()
+    if is_android():
+        named = _android()
+    elif sys.platform == "win32":
+        named = _windows()
+    else:
+        # A Mac's app that was not started from a terminal has none of the variables.
+        named = _posix() or (_macos() if sys.platform == "darwin" else "")
     codes = (re.split("[-_.]", one)[0].lower() for one in named.split(":"))
     return next((code for code in codes if code in LANGUAGES), "en")
 
@@ -59,6 +66,12 @@ def _posix() -> str:
     """
     names = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
     return next((found for name in names if (found := os.environ.get(name))), "")
+
+
+def _macos() -> str:
+    """As `_posix`."""
+    listed = answer("defaults", "read", "-g", "AppleLanguages") or ""  # ( "zh-Hans-CN", en )
+    return ":".join(re.findall(r"[\w-]+", listed))
 
 
 def _windows() -> str:

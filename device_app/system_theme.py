@@ -1,12 +1,9 @@
 """Whether the device itself is set to a dark theme. No Kivy: SDL 2 does not know."""
 
-import shutil
-import subprocess
 import sys
 
 from device_app.android import is_android
-
-PATIENCE_SECONDS = 0.5
+from device_app.programs import answer
 
 
 def prefers_dark() -> bool | None:
@@ -17,28 +14,9 @@ def prefers_dark() -> bool | None:
         return _windows()
     if sys.platform == "darwin":
         # The key exists in the dark theme only.
-        answer = _answer("defaults", "read", "-g", "AppleInterfaceStyle")
-        return answer == "Dark"
-    answer = _answer("gsettings", "get", "org.gnome.desktop.interface", "color-scheme")
-    return None if answer is None else answer.strip("'") == "prefer-dark"
-
-
-def _answer(program: str, *arguments: str) -> str | None:
-    """What a program prints; None where it is missing, fails or hangs."""
-    path = shutil.which(program)
-    if path is None:
-        return None
-    try:
-        run = subprocess.run(
-            [path, *arguments],
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return run.stdout.strip()
+        return answer("defaults", "read", "-g", "AppleInterfaceStyle") == "Dark"
+    said = answer("gsettings", "get", "org.gnome.desktop.interface", "color-scheme")
+    return None if said is None else said.strip("'") == "prefer-dark"
 
 
 def _windows() -> bool | None:

@@ -17,7 +17,7 @@ from pocketrec.evaluation import rank_mixtures
 from pocketrec.item_vectors import FloatVectors
 from pocketrec.neighbour_table import NeighbourIndex, NeighbourTable
 from pocketrec.ranker import Ranker, RankerSettings, popularity_scores, standardize
-from pocketrec.splits import Cases
+from pocketrec.splits import Cases, Indices
 
 TUNE_SCORES, WEIGH_SCORES = 100_000_000, 400_000_000
 """Scores that choosing may compute for each size of the table, and for the weights in the end: where few hits are among
@@ -44,21 +44,32 @@ class TorchEngine:
             return self.encoder(torch.from_numpy(inputs["items"]), last=True)[:, -1].numpy()
 
 
-def ranker(
-    vectors: npt.NDArray[np.float32],
-    encoder: SequenceEncoder,
-    table: NeighbourTable,
-    popularity: npt.NDArray[np.float32],
-    settings: RankerSettings,
-) -> Ranker:
-    """The ranker that the device runs, over torch in full precision."""
-    return Ranker(
-        FloatVectors(vectors),
-        encoders.SequenceEncoder(TorchEngine(encoder)),
-        [NeighbourIndex.of(table)],
-        popularity,
-        settings,
-    )
+@dataclass(frozen=True)
+class StudentRanker:
+    """The ranker that the device runs, over torch in full precision, with many histories encoded at once."""
+
+    ranker: Ranker
+    sequence: StudentScorer
+
+    @classmethod
+    def of(
+        cls,
+        vectors: npt.NDArray[np.float32],
+        encoder: SequenceEncoder,
+        table: NeighbourTable,
+        popularity: npt.NDArray[np.float32],
+        settings: RankerSettings,
+    ) -> "StudentRanker":
+        engine = encoders.SequenceEncoder(TorchEngine(encoder))
+        tables = [NeighbourIndex.of(table)]
+        ranker = Ranker(FloatVectors(vectors), engine, tables, popularity, settings)
+        return cls(ranker, StudentScorer(torch.from_numpy(vectors), encoder, settings.max_length))
+
+    def scores(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
+        """float32 [B, N]."""
+        halves = (self.sequence.users(histories) / 2).numpy()
+        pairs = zip(halves, histories, strict=True)
+        return np.stack([self.ranker.fused(half, history) for half, history in pairs])
 
 
 def choose_settings(
@@ -73,8 +84,10 @@ def choose_settings(
     """The decay, one of ``decays``, and weight (weights sum to 1, popularity has none) with the best NDCG@10 on ``cases``, and that NDCG@10."""
     scorer = StudentScorer(torch.from_numpy(vectors), encoder, length)
     nobody = np.zeros(len(vectors), dtype=np.float32)
-    rankers = {
-        d: ranker(vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d))
+    readers = {
+        d: StudentRanker.of(
+            vectors, encoder, table, nobody, RankerSettings(length, 0.0, 1.0, d)
+        ).ranker
         for d in decays
     }
     shares = [(weight, 1 - weight) for weight in WEIGHTS]
@@ -86,7 +99,7 @@ def choose_settings(
         sequence = np.exp((logits - logits.max(axis=1, keepdims=True)) / 2)
         for row in sequence:
             standardize(row, 1.0)
-        for decay, reader in rankers.items():
+        for decay, reader in readers.items():
             evidence = np.zeros_like(sequence)
             for row, history in zip(evidence, histories, strict=True):
                 if (found := reader.evidence(history)) is not None:
@@ -102,11 +115,13 @@ def choose_settings(
     return chosen, float(ndcg[row, column])
 
 
-def choose_popularity(scorer: Ranker, popularity: npt.NDArray[np.float32], cases: Cases) -> float:
+def choose_popularity(
+    scorer: StudentRanker, popularity: npt.NDArray[np.float32], cases: Cases
+) -> float:
     """The weight of popularity beside what ``scorer`` says, 0 unless the gain is above zero by a paired bootstrap."""
     prior = popularity_scores(popularity)
     ranks = rank_mixtures(
-        lambda histories: np.stack([scorer.scores(history) for history in histories]),
+        scorer.scores,
         lambda histories: np.broadcast_to(prior, (len(histories), len(prior))),
         [(1.0, weight) for weight in POPULARITY_WEIGHTS],
         cases,
@@ -157,16 +172,17 @@ def choose_cold_support(
         np.concatenate([table.weights[kept], weights]),
     )
     counts = np.where(is_new, 0, popularity).astype(np.float32)
-    scorer = ranker(mixed, encoder, tried, counts, settings)
-    without = ranker(mixed, encoder, tried, counts, replace(settings, neighbour_weight=0.0))
+    given = mixed, encoder, tried, counts
+    reader = StudentRanker.of(*given, settings).ranker
+    without = StudentRanker.of(*given, replace(settings, neighbour_weight=0.0))
     known_ones = [history[~is_new[history]] for history in cases.histories]
     ranks = []
     for start in range(0, len(cases), batch):
         histories = known_ones[start : start + batch]
-        rest = np.stack([without.scores(history) for history in histories])
+        rest = without.scores(histories)
         evidence = np.zeros_like(rest)
         for row, history in zip(evidence, histories, strict=True):
-            if (spoken := scorer.evidence(history)) is not None:
+            if (spoken := reader.evidence(history)) is not None:
                 row[:] = spoken
         by_support = []
         for factor in COLD_SUPPORTS:
@@ -209,17 +225,17 @@ def choose_table(
     cases = validation.sample(TUNE_SCORES // items, seed)
     limit = max(recipe.table_entries, min(recipe.neighbours) * items)
     sizes = sorted({min(width * items, limit) for width in recipe.neighbours})
-    kept, settings, best = table, None, -1.0
+    kept, settings, best, decays = table, None, -1.0, DECAYS
     for size in sizes:
         tried = table.pruned(size, popularity)
-        found, ndcg = choose_settings(vectors, encoder, tried, length, cases)
+        found, ndcg = choose_settings(vectors, encoder, tried, length, cases, decays)
+        decays = (found.decay,)  # what is forgotten how fast does not hang on the size
         if settings is None or ndcg > best * (1 + recipe.table_gain):
             kept, settings, best = tried, found, ndcg
     assert settings is not None
     more = validation.sample(WEIGH_SCORES // items, seed)
     if len(more) > len(cases):
-        decay = (settings.decay,)
-        settings, _ = choose_settings(vectors, encoder, kept, length, more, decay)
-    scorer = ranker(vectors, encoder, kept, popularity, settings)
+        settings, _ = choose_settings(vectors, encoder, kept, length, more, decays)
+    scorer = StudentRanker.of(vectors, encoder, kept, popularity, settings)
     weight = choose_popularity(scorer, popularity, cases)
     return kept, replace(settings, popularity_weight=weight)

@@ -12,7 +12,7 @@ import torch
 
 from distill.base_text import BaseText, open_base_text
 from distill.checkpoint import Student
-from distill.fusion import choose_cold_support, choose_table, ranker
+from distill.fusion import StudentRanker, choose_cold_support, choose_table
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder, TextEncoder
 from distill.text import tfidf_vectors, tokenize, train_text_encoder, train_tokenizer
@@ -22,7 +22,6 @@ from pocketrec.artefact import TeacherArtefact
 from pocketrec.errors import RunError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
-from pocketrec.ranker import Ranker
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Indices, interaction_counts
 from pocketrec.tokenizer import Tokenizer
@@ -131,7 +130,7 @@ def _distill(
         settings,
         folder / TOKENIZER,
     ).save(folder)
-    scorer = ranker(vectors, encoder, table, popularity, settings)
+    scorer = StudentRanker.of(vectors, encoder, table, popularity, settings)
     ndcg = _rank_test(scorer, split.test, folder, report)
     return {
         "name": f"student, {recipe.dimensions} dimensions, {recipe.layers} layers",
@@ -174,7 +173,7 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
         recipe,
         seed,
     )
-    scorer = ranker(vectors, encoder, table, popularity, settings)
+    scorer = StudentRanker.of(vectors, encoder, table, popularity, settings)
     ndcg = _rank_test(scorer, split.test, folder, report)
     return {
         "name": "the same student without a teacher",
@@ -299,7 +298,7 @@ def _vectors(items: ItemTable) -> Vectors:
         return items.eval()().numpy()
 
 
-def _rank_test(scorer: Ranker, cases: Cases, folder: Path, report: Report) -> float:
+def _rank_test(scorer: StudentRanker, cases: Cases, folder: Path, report: Report) -> float:
     """Rank the test targets as the device would, keep the ranks, and return NDCG@10."""
     with report.task("Ranking the test items", len(cases)) as advance:
         done = 0
@@ -308,7 +307,7 @@ def _rank_test(scorer: Ranker, cases: Cases, folder: Path, report: Report) -> fl
             nonlocal done
             done += len(histories)
             advance(done)
-            return np.stack([scorer.scores(history) for history in histories])
+            return scorer.scores(histories)
 
         ranks = rank_targets(score, cases)
     np.savez_compressed(folder / "ranks.npz", test=ranks)

@@ -203,12 +203,15 @@ class StudentScorer:
         self.length = length
 
     @torch.no_grad()
-    def logits(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
-        """float32 [B, N]."""
+    def users(self, histories: list[Indices]) -> Tensor:
+        """User vectors, temperature included; float32 [B, d]."""
         last = [h[-self.length :] for h in histories]
         padded = torch.zeros((len(last), max(1, *(len(h) for h in last))), dtype=torch.int64)
         for row, history in enumerate(last):
             padded[row, : len(history)] = torch.from_numpy(history)
         states = self.encoder(self.items[padded])
-        users = states[torch.arange(len(last)), torch.tensor([len(h) for h in last])]
-        return (users @ self.items.T).numpy()
+        return states[torch.arange(len(last)), torch.tensor([len(h) for h in last])]
+
+    def logits(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
+        """float32 [B, N]."""
+        return (self.users(histories) @ self.items.T).numpy()

@@ -104,10 +104,12 @@ class NeighbourIndex:
     def entries(self, items: Int64) -> tuple[npt.NDArray[np.integer], Float32]:
         """Targets int [E] and weights float32 [E] of the entries of ``items`` int64 [n], one item after the other."""
         items = items[items < len(self.starts) - 1]
-        starts, ends = self.starts[items].tolist(), self.starts[items + 1].tolist()
-        slices = [slice(0), *map(slice, starts, ends)]
-        targets = np.concatenate([self.targets[one] for one in slices])
-        weights = np.concatenate([self.weights[one] for one in slices])
+        starts = self.starts[items].astype(np.int64)
+        counts = self.starts[items + 1] - starts
+        ends = np.cumsum(counts)
+        # Each entry's place: how many were gathered before it, moved to where its item's begin.
+        places = np.arange(ends[-1] if len(ends) else 0) + np.repeat(starts - ends + counts, counts)
+        targets, weights = self.targets[places], self.weights[places]
         if self.scales is not None:
             weights = weights * self.scales[targets]
         return targets, weights.astype(np.float32, copy=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from kivy.app import App
 from kivy.metrics import dp, sp
 from kivy.properties import BooleanProperty, NumericProperty, StringProperty
-from kivy.uix.gridlayout import GridLayout
+from kivy.uix.stacklayout import StackLayout
 from kivy.uix.widget import Widget
 
 from device_app.language import mark, tr
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from device_app.views import Details, Reason
 
 TAG_SIZE = 13
+ACTIONS = 5
 
 STRENGTHS = ((0.75, mark("Almost as much")), (0.25, mark("Less")), (0.0, mark("A little")))
 """Shares of the strongest reason from which on another is called so."""
@@ -34,13 +35,24 @@ class Tag(TextLine):
         self.width = min(natural_width(self.text, sp(TAG_SIZE)) + dp(24), self.line_width)
 
 
-class Actions(GridLayout):
-    """What the buttons of a card do, in words."""
+class Actions(StackLayout):
+    """What the buttons of a card do, in words, in rows that are full.
 
+    Attributes:
+        columns: of the first row.
+    """
+
+    columns = NumericProperty(1)
     item_id = StringProperty()
     title = StringProperty()
     opinion = StringProperty(None, allownone=True)
     saved = BooleanProperty(False)
+
+    def share(self, place: int, columns: int, width: float) -> float:
+        """Pixels of the button at ``place``; those of the last row share what there is."""
+        whole = ACTIONS // columns * columns
+        row = columns if place < whole else ACTIONS - whole
+        return (width - (row - 1) * self.spacing[0]) // row
 
 
 class DetailPage(OverPage):

@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks.compare import read
 from benchmarks.page import System, front, main, page, systems_of
+from pocketrec.files import read_json
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
 LATEST = RESULTS / "latest.json"
@@ -66,6 +67,11 @@ def test_several_reports_have_one_table_with_what_papers_give(report: dict[str, 
     assert re.findall(r'<article id="set-(\d)"', made) == ["0", "1", "2"]
 
 
+def larger() -> tuple[dict[str, Any], dict[str, Any]]:
+    scale, growth = (read_json(RESULTS / f"{name}.json") for name in ("scale", "growth"))
+    return scale, growth
+
+
 def test_every_data_set_stands_in_the_table_of_costs(report: dict[str, Any]) -> None:
     made = page(several(report))
     costs = made[made.index("What the builds cost") : made.index("<nav")]
@@ -74,6 +80,29 @@ def test_every_data_set_stands_in_the_table_of_costs(report: dict[str, Any]) -> 
     numbers = [*(f"{minutes:.1f}" for minutes in spent), f"{sum(spent):.1f}"]
     assert [row[3:] for row in rows] == [numbers] * 3
     assert rows[0][1] == f"{report['data']['items']:,}"
+
+
+def test_larger_catalogues_have_a_view_of_their_own(report: dict[str, Any]) -> None:
+    scale, growth = larger()
+    made = page([report], scale, growth)
+    assert re.findall(r'data-shows="\d">([^<]+)<', made) == [
+        report["data"]["name"],
+        "Larger catalogues",
+    ]
+    view = made[made.index('<article id="set-1"') :]
+    rows = [re.findall(r">([^<]+)</td>", row) for row in re.findall(r"<tr.*?</tr>", view)]
+    largest = scale["sizes"][-1]
+    assert [f"{size['items']:,}" for size in scale["sizes"]] == [row[0] for row in rows[1:5]]
+    assert rows[4][4] == f"{largest['timings'][0]['p50'] / 1000:.2f}"
+    assert [row[0] for row in rows[6:]] == [one["system"] for one in largest["search"]]
+    assert view.count("plotly-graph-div") == 4
+
+
+def test_what_was_not_measured_has_no_view(report: dict[str, Any]) -> None:
+    assert "Larger catalogues" not in page([report])
+    growth_alone = page([report], None, larger()[1])
+    assert "What fitting the item-item model takes" in growth_alone
+    assert "Searching" not in growth_alone
 
 
 def system(name: str, ndcg: float, size: float | None) -> System:
@@ -101,13 +130,15 @@ def test_a_browser_draws_it_in_both_themes(
     report: dict[str, Any], tmp_path: Path, theme: str
 ) -> None:
     path = tmp_path / "report.html"
-    path.write_text(page([report]), encoding="utf-8")
+    path.write_text(page([report], *larger()), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=8000"]
     command = [str(CHROMIUM), *options, "--dump-dom", f"{path.as_uri()}?theme={theme}"]
     drawn = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     body = drawn[drawn.index("<main>") :]
     assert f'data-theme="{theme}"' in drawn[:200]
-    assert body.count('class="js-plotly-plot"') + body.count("plotly-graph-div js-plotly-plot") >= 8
+    assert (
+        body.count('class="js-plotly-plot"') + body.count("plotly-graph-div js-plotly-plot") >= 12
+    )
     assert body.count("Student int8 bundle") > 5
 
 

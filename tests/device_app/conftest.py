@@ -52,7 +52,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test touches the user's history."""
     monkeypatch.setenv("POCKETREC_HOME", str(tmp_path / "home"))
     # Nor does the theme of this machine matter: its own programs are not found.
-    monkeypatch.setattr("device_app.system_theme._answer", lambda *_: None)
+    monkeypatch.setattr("device_app.system_theme.answer", lambda *_: None)
 
 
 class Driver:

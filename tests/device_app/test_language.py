@@ -159,6 +159,20 @@ def test_what_went_wrong_with_a_file(
     assert str(damaged.value) == f"{path}{colon}{foreign}"
 
 
+@pytest.mark.parametrize(
+    ("listed", "expected"),
+    [('(\n    "zh-Hans-CN",\n    en\n)', "zh"), ("(\n    en,\n    zh\n)", "en"), (None, "en")],
+)
+def test_the_language_of_a_mac(
+    listed: str | None, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "darwin")
+    monkeypatch.setattr(language, "answer", lambda *_: listed)
+    assert language.system_language() == expected
+
+
 @pytest.mark.ui
 def test_a_tap_changes_the_language_at_once_and_for_good(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from device_app import system_theme
+from device_app import programs, system_theme
 
-ANSWER = system_theme._answer
+ANSWER = programs.answer
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_what_the_system_says(
     monkeypatch: pytest.MonkeyPatch, platform: str, answer: str | None, dark: bool | None
 ) -> None:
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(system_theme, "_answer", lambda *_: answer)
+    monkeypatch.setattr(system_theme, "answer", lambda *_: answer)
     assert system_theme.prefers_dark() is dark
 
 

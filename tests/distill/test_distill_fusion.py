@@ -12,11 +12,11 @@ from tiny_data import random_histories, tiny_student
 from distill import fusion as module
 from distill.checkpoint import Student
 from distill.fusion import (
+    StudentRanker,
     choose_cold_support,
     choose_popularity,
     choose_settings,
     choose_table,
-    ranker,
 )
 from distill.recipe import StudentRecipe
 from distill.train import StudentScorer
@@ -42,8 +42,19 @@ def cases() -> Cases:
     return Cases(np.arange(30), histories, rng.integers(0, ITEMS, 30))
 
 
+def of(student: Student, settings: RankerSettings) -> StudentRanker:
+    given = student.vectors, student.sequence, student.table, student.popularity
+    return StudentRanker.of(*given, settings)
+
+
+def test_many_histories_at_once_are_scored_as_each_alone(student: Student, cases: Cases) -> None:
+    scorer = of(student, replace(student.settings, max_length=9))
+    alone = [scorer.ranker.scores(history) for history in cases.histories]
+    np.testing.assert_allclose(scorer.scores(cases.histories), np.stack(alone), atol=1e-5)
+
+
 def device_ndcg(student: Student, settings: RankerSettings, cases: Cases) -> float:
-    scorer = ranker(student.vectors, student.sequence, student.table, student.popularity, settings)
+    scorer = of(student, settings).ranker
 
     def score(histories: list[npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
         return np.stack([scorer.scores(history) for history in histories])
@@ -154,7 +165,7 @@ def test_the_weights_are_chosen_on_more_people_than_the_size(
     known = student.vectors, student.sequence, student.table, student.popularity
     table, settings = choose_table(*known, 9, cases, recipe, 0)
     sizes, weights = asked[:-1], asked[-1]
-    assert sizes == [(12, module.DECAYS)] * 2
+    assert sizes == [(12, module.DECAYS), (12, (settings.decay,))]
     assert weights == (20, (settings.decay,))
     expected, _ = choose_settings(
         student.vectors, student.sequence, table, 9, cases.sample(20, 0), (settings.decay,)
@@ -166,14 +177,13 @@ def test_popularity_gets_a_weight_where_it_helps_and_none_else(student: Student)
     settings = replace(student.settings, popularity_weight=0.0)
     popularity = np.ones(ITEMS, dtype=np.float32)
     popularity[[5, 6]] = 50
-    scorer = ranker(student.vectors, student.sequence, student.table, popularity, settings)
+    given = student.vectors, student.sequence, student.table, popularity
+    scorer = StudentRanker.of(*given, settings)
     histories = [h[(h != 5) & (h != 6)] for h in random_histories(60, ITEMS, 8)]
     everybody = Cases(np.arange(60), histories, np.full(60, 5))
     weight = choose_popularity(scorer, popularity, everybody)
     assert weight == max(module.POPULARITY_WEIGHTS)
-    nobody = Cases(
-        np.arange(60), histories, np.array([np.argmax(scorer.scores(h)) for h in histories])
-    )
+    nobody = Cases(np.arange(60), histories, scorer.scores(histories).argmax(axis=1))
     fresh = [n for n in range(60) if nobody.targets[n] not in histories[n]]
     assert choose_popularity(scorer, popularity, nobody[np.array(fresh)]) == 0.0
 
@@ -237,7 +247,5 @@ def test_the_sequence_part_is_the_softmax_that_training_validated(student: Stude
     expected = np.exp((logits - logits.max()) / 2)
     standardize(expected, 1.0)
     settings = RankerSettings(9, 1.0, 0.0, 1.0, 0.0, 0.0)
-    found = ranker(
-        student.vectors, student.sequence, student.table, student.popularity, settings
-    ).scores(history)
+    found = of(student, settings).ranker.scores(history)
     np.testing.assert_allclose(found, expected, atol=1e-4)
