@@ -7,7 +7,7 @@ import torch
 from tiny_data import random_histories, tiny_student
 
 from distill.checkpoint import Student
-from distill.fusion import ranker
+from distill.fusion import StudentRanker
 from pocketrec.errors import RunError
 
 FILES = (
@@ -37,7 +37,8 @@ def saved(student: Student, tmp_path: Path) -> Student:
 def test_what_is_saved_ranks_as_before(saved: Student, tmp_path: Path) -> None:
     loaded = Student.load(tmp_path)
     before, after = (
-        ranker(s.vectors, s.sequence, s.table, s.popularity, s.settings) for s in (saved, loaded)
+        StudentRanker.of(s.vectors, s.sequence, s.table, s.popularity, s.settings).ranker
+        for s in (saved, loaded)
     )
     for history in random_histories(10, 40, 12):
         np.testing.assert_array_equal(before.scores(history), after.scores(history))
