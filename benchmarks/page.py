@@ -34,6 +34,7 @@ from pocketrec.files import atomic_write, read_json
 TEMPLATE = Path(__file__).with_name("page.html")
 PUBLISHED = Path(__file__).with_name("published.toml")
 OURS = (accuracy.TEACHER, accuracy.WITHOUT_TEACHER, accuracy.FULL_PRECISION, accuracy.BUNDLE)
+EVERY_SET = "Every data set"
 WATERFALL = (accuracy.TEACHER, accuracy.FULL_PRECISION, accuracy.BUNDLE)
 
 
@@ -80,14 +81,16 @@ def page(
         growth: what `benchmarks.growth` wrote, for the same view.
     """
     names = [result["data"]["name"] for result in reports]
-    views = {result["data"]["name"]: _data_set(result, len(reports) > 1) for result in reports}
+    one = len(reports) == 1
+    views = {result["data"]["name"]: _data_set(result, not one) for result in reports}
+    if not one:
+        views[EVERY_SET] = _overview(reports)
     if larger := page_scale.view(scale, growth):
-        views["Larger catalogues"] = larger
+        views[page_scale.TITLE] = larger
     environment = reports[0]["environment"]
     made = f"{environment['date']}, {environment['commit'] or 'no commit'}"
     measured = f"one thread of {environment['cpu']} · {made}"
-    one = len(reports) == 1
-    body = ("" if one else _overview(reports)) + (_tabs(views) if len(views) > 1 else "")
+    body = _tabs(views) if len(views) > 1 else ""
     body += "\n".join(
         f'<article id="set-{number}" data-set="{number}">{drawn}</article>'
         for number, drawn in enumerate(views.values())
@@ -135,10 +138,10 @@ def _overview(reports: Sequence[dict[str, Any]]) -> str:
         "NDCG@10 on the same test users of each data set. Published figures were not measured here."
     )
     sections = [
-        section("Every data set", table(["System", *names], rows), note),
+        section("How accurate every system is", table(["System", *names], rows), note),
         section("What the builds cost", _costs(reports), "CPU minutes of each stage, both cores."),
     ]
-    return grid("grid", sections)
+    return grid("grid full", sections)
 
 
 def _costs(reports: Sequence[dict[str, Any]]) -> str:

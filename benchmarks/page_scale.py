@@ -16,6 +16,7 @@ from benchmarks.page_parts import (
     written,
 )
 
+TITLE = "Larger catalogues"
 OURS = "PocketRec"
 """How the names of our own searches begin."""
 BOUND = "reading int8 once"
@@ -87,7 +88,7 @@ def view(scale: Mapping[str, Any] | None, growth: Mapping[str, Any] | None) -> s
                 "Ready: seconds to build the index. Found: of the exact best 20.",
             ),
         ]
-        parts.insert(0, grid("grid", tables))
+        parts.append(grid("grid full", tables))
     return "\n".join(parts)
 
 

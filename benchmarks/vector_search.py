@@ -12,9 +12,8 @@ from typing import Any
 import faiss
 import numpy as np
 import numpy.typing as npt
-import onnx
 import onnxruntime
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from usearch import index as usearch
 
 from benchmarks.latency import measure, one_thread
@@ -141,23 +140,21 @@ def _searches(
 
 
 def _onnx(vectors: Float32, k: int) -> Find:
-    """A graph of the product and the best ``k``; the vectors are an input, as a graph holds 2 GB at most."""
-    count, dimensions = vectors.shape
+    """A graph of the product and the best ``k``; the vectors are part of it, so that onnxruntime lays them out once."""
     graph = helper.make_graph(
         [
-            helper.make_node("MatMul", ["vectors", "user"], ["products"]),
-            helper.make_node("TopK", ["products", "k"], ["scores", "best"], axis=0),
+            helper.make_node("MatMul", ["user", "vectors"], ["products"]),
+            helper.make_node("TopK", ["products", "k"], ["scores", "best"]),
         ],
         "search",
+        [helper.make_tensor_value_info("user", TensorProto.FLOAT, [1, vectors.shape[1]])],
+        [helper.make_tensor_value_info("best", TensorProto.INT64, [1, k])],
         [
-            helper.make_tensor_value_info("vectors", TensorProto.FLOAT, [count, dimensions]),
-            helper.make_tensor_value_info("user", TensorProto.FLOAT, [dimensions]),
+            helper.make_tensor("k", TensorProto.INT64, [1], [k]),
+            numpy_helper.from_array(np.ascontiguousarray(vectors.T), "vectors"),
         ],
-        [helper.make_tensor_value_info("best", TensorProto.INT64, [k])],
-        [helper.make_tensor("k", TensorProto.INT64, [1], [k])],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.checker.check_model(model)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     session = onnxruntime.InferenceSession(
@@ -165,7 +162,7 @@ def _onnx(vectors: Float32, k: int) -> Find:
     )
 
     def find(user: Float32) -> Int64:
-        best: Int64 = session.run(["best"], {"vectors": vectors, "user": user})[0]
+        best: Int64 = session.run(["best"], {"user": user[None]})[0][0]
         return best
 
     return find
