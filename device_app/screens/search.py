@@ -76,9 +76,7 @@ class SearchPage(ListPage):
 
     def _show(self, query: str, found: "Found") -> None:
         cards = found.cards
-        self.subtitle = (
-            tr("No title has these words. These are close in meaning.") if found.by_meaning else ""
-        )
+        self.subtitle = tr("By meaning, as none has the words") if found.by_meaning else ""
         if not cards:
             self.present(
                 self.notice.say(
