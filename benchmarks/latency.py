@@ -14,6 +14,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks import minilm
 from benchmarks.accuracy import BUNDLE, EASE
 from pocketrec.bundle import LAYOUT
+from pocketrec.catalogue import Item
 from pocketrec.item_table import ItemTable
 from pocketrec.ranker import top_k
 from pocketrec.recommender import Recommender
@@ -28,6 +29,7 @@ LENGTHS = (1, 10, 50, 200)
 TYPICAL = 10
 WARM_UP = 20
 DOT_PRODUCT = "Dot product, fp32"
+NEW = "a new item"
 
 
 @dataclass(frozen=True)
@@ -117,6 +119,8 @@ def time_bundle(
         items = [history[-1] for history in typical]
         yield measure(BUNDLE, "similar", lambda item: recommender.similar(item, K), items, calls)
         yield measure(BUNDLE, "encode a text", lambda t: recommender.encode([t]), texts, calls)
+        new = [[Item(NEW, text)] for text in texts]
+        yield measure(BUNDLE, "add an item", recommender.with_items, new, slow)
         yield measure(BUNDLE, "open", Recommender.open, [path], slow)
 
 

@@ -1,5 +1,6 @@
 """What a system needs besides time per call: start-up, memory and space on disk."""
 
+import json
 import os
 import statistics
 import subprocess
@@ -18,24 +19,21 @@ def start_up(kind: str, path: Path, history: Iterable[object], starts: int) -> d
     """Medians over ``starts`` fresh processes (see `benchmarks.child`), files in the page cache.
 
     Returns:
-        ``seconds`` from the first import to the first recommendation, ``process_seconds`` from start to end of the
-        process, ``peak_rss`` in bytes.
+        ``seconds`` from the first import to the end of what ``kind`` says, ``process_seconds`` from start to end of the
+        process, ``peak_rss`` and ``settled_rss`` in bytes.
 
     Raises:
         RunError: a process failed.
     """
+    history = list(history)
     found = [fresh(kind, path, history) for _ in range(starts)]
-    seconds, process_seconds, peak = zip(*found, strict=True)
-    return {
-        "starts": starts,
-        "seconds": statistics.median(seconds),
-        "process_seconds": statistics.median(process_seconds),
-        "peak_rss": int(statistics.median(peak)),
-    }
+    medians = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    held = {name: int(medians[name]) for name in ("peak_rss", "settled_rss")}
+    return {"starts": starts, **medians, **held}
 
 
-def fresh(kind: str, path: Path, history: Iterable[object] = ()) -> tuple[float, float, int]:
-    """What a fresh process (see `benchmarks.child`) prints, and the seconds from its start to its end between.
+def fresh(kind: str, path: Path, history: Iterable[object] = ()) -> dict[str, float]:
+    """What a fresh process (see `benchmarks.child`) prints, and ``process_seconds`` from its start to its end.
 
     Raises:
         RunError: the process failed.
@@ -50,8 +48,7 @@ def fresh(kind: str, path: Path, history: Iterable[object] = ()) -> tuple[float,
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
         raise RunError(f"start-up of {kind}: expected a recommendation, found {last}")
-    seconds, held = done.stdout.split()
-    return float(seconds), elapsed, int(held)
+    return {**json.loads(done.stdout), "process_seconds": elapsed}
 
 
 def sizes(folder: Path) -> dict[str, int]:

@@ -170,7 +170,7 @@ def _data_set(result: dict[str, Any], named: bool) -> str:
         section(f"NDCG@10 × {title}", plot(_pareto(systems, cost, unit)))
         for cost, (title, unit) in COSTS.items()
     )
-    notes = report.notes(result)
+    notes = [*report.notes(result), *report.on_lists(result)]
     if rows := published(result["data"]["name"]):
         given = "; ".join(
             f"{row['system']} {row['recall']:.4f} / {row['ndcg']:.4f} ({row['source']})"
@@ -205,6 +205,7 @@ def _data_set(result: dict[str, Any], named: bool) -> str:
                     f"Expected calibration error {result['calibration']['error']:.4f}. On the dotted line they do.",
                 ),
                 section("What the build cost", plot(_cost(result), 340)),
+                *_memory_of_steps(result),
                 section("How to read this", bullets(notes)),
             ],
         ),
@@ -388,6 +389,30 @@ def _parts(result: dict[str, Any]) -> go.Figure:
     )
     figure.update_xaxes(title="MB")
     return figure
+
+
+def _memory_of_steps(result: dict[str, Any]) -> list[str]:
+    """A section, where the report has measured the steps."""
+    steps = list(result.get("steps", {}).items())[::-1]
+    if not steps:
+        return []
+    figure = go.Figure()
+    for part, name, colour in (
+        ("settled_rss", "settled", OUR_COLOUR),
+        ("peak_rss", "peak", THEIR_COLOUR),
+    ):
+        figure.add_bar(
+            x=[spent[part] / 1e6 for _, spent in steps],
+            y=[step for step, _ in steps],
+            orientation="h",
+            name=name,
+            marker={"color": colour},
+            hovertemplate="%{y}<br>%{x:.1f} MB",
+        )
+    figure.update_layout(showlegend=True)
+    figure.update_xaxes(title="MB")
+    note = "Resident memory of a fresh process that opens the bundle and does this one thing."
+    return [section("What each step holds in memory", plot(figure, 340), note)]
 
 
 def _calibration(found: dict[str, Any]) -> go.Figure:

@@ -76,6 +76,17 @@ def notes(result: Result) -> list[str]:
     return lines
 
 
+def on_lists(result: Result) -> list[str]:
+    """How much of the catalogue the lists show, and how unlike their items are, in sentences."""
+    lists = result["lists"]
+    if not lists["users"]:
+        return []
+    return [
+        f"The lists of ten of {lists['users']:,} users show {lists['coverage@10']:.1%} of the catalogue; two items of a "
+        f"list are {lists['diversity@10']:.2f} apart on average (1 less the cosine of their texts)."
+    ]
+
+
 def signed(difference: Mapping[str, float]) -> str:
     """A difference with its interval, as `benchmarks.accuracy.interval` gives it."""
     return "{mean:+.4f} ({low:+.4f} to {high:+.4f})".format(**difference)

@@ -19,6 +19,7 @@ from scipy import sparse
 from benchmarks import accuracy, latency, memory, minilm, report
 from benchmarks import peers as further
 from benchmarks.calibration import calibration
+from benchmarks.child import STEPS as BUNDLE_STEPS
 from benchmarks.picture import PICTURE, picture
 from pocketrec import __version__
 from pocketrec.bundle import Manifest
@@ -128,13 +129,12 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
     first = histories.get(latency.TYPICAL) or histories[max(histories)]
     calls, texts = effort.calls, run.dataset.texts[:1000]
     timed = latency.time_bundle(bundle, named, texts, calls, effort.slow_calls)
-    timings = _collect("Timing the bundle", timed, len(histories) + 4, progress)
-    start_up = {
-        "empty Python": memory.start_up("empty", bundle, [], effort.starts),
-        accuracy.BUNDLE: memory.start_up(
-            "bundle", bundle, [ids[item] for item in first[0]], effort.starts
-        ),
+    timings = _collect("Timing the bundle", timed, len(histories) + 5, progress)
+    asked = [ids[item] for item in first[0]]
+    steps = {
+        step: memory.start_up(step, bundle, asked, effort.starts) for step in ("empty", *BUNDLE_STEPS)
     }
+    start_up = {"empty Python": steps.pop("empty"), accuracy.BUNDLE: steps["recommend"]}
     with progress.task("Fitting the peers", len(accuracy.PEERS)) as advance:
         peers = {}
         for kind in accuracy.PEERS:
@@ -162,6 +162,7 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         **_accuracy(run, ledger, peers, dict(others), progress),
         "latency": [asdict(timing) for timing in timings],
         "start_up": start_up,
+        "steps": steps,
         "size": sizes,
         "cost": {name: _cost(run.facts(name)) for name in STAGES},
     }

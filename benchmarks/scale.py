@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -120,8 +121,7 @@ def measured(bundle: Path, calls: int) -> dict[str, Any]:
     """Times, private memory and the agreement of two steps with one, of the bundle at ``bundle``."""
     for path in bundle.rglob("*"):
         os.utime(path, (1, 1))  # else it would be checked at each opening, as one just copied
-    first, *_ = fresh("open", bundle)
-    later = np.array([fresh("open", bundle) for _ in range(OPENINGS)])
+    first, *later = (fresh("opening", bundle) for _ in range(1 + OPENINGS))
     recommender = Recommender.open(bundle, precision="int8")
     generator = np.random.default_rng(0)
     size = len(recommender.ids)
@@ -149,9 +149,9 @@ def measured(bundle: Path, calls: int) -> dict[str, Any]:
     return {
         "items": size,
         "bytes": sum(path.stat().st_size for path in bundle.rglob("*") if path.is_file()),
-        "first_opening_seconds": first,
-        "opening_seconds": float(np.median(later[:, 0])),
-        "private_bytes": int(np.median(later[:, 2])),
+        "first_opening_seconds": first["seconds"],
+        "opening_seconds": median(one["seconds"] for one in later),
+        "private_bytes": int(median(one["private_bytes"] for one in later)),
         "top20_shared": float(np.mean(shared)),
         "timings": [asdict(timing) for timing in timings],
         "search": time_search(bundle, chosen, K, calls),

@@ -242,6 +242,7 @@ def _choose(
             "best_peer": peer.describe(),
             "teacher": teacher.name,
         },
+        "best_peer": peer.kind,
         "described": "; ".join([run.facts("teacher/vectors")["backbone"], *verdicts]),
         "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
         "exact_items": limit,

@@ -13,6 +13,7 @@ from tiny_data import unit_rows
 from benchmarks import accuracy, minilm
 from benchmarks import peers as further
 from benchmarks import run as bench
+from benchmarks.child import STEPS as BUNDLE_STEPS
 from pocketrec.bundle import DataRecord, Manifest, seal
 from pocketrec.errors import RunError
 from pocketrec.files import read_json, write_json
@@ -28,9 +29,11 @@ PEERS = {
 FACTS = {
     "teacher-holdout": {
         "names": {"teacher": "the teacher"},
+        "best_peer": "EASE",
         "item_models": {
             kind: {**chosen, "validation": score}
-            for (kind, chosen), score in zip(PEERS.items(), (0.1, 0.2), strict=True)
+            for (kind, chosen), score in zip(PEERS.items(), (0.2, 0.1), strict=True)
+            # among the most chosen items, on which the settings were tuned
         },
         "exact_items": 40,
         "local_width": None,
@@ -125,6 +128,7 @@ def test_the_report(run, data, tmp_path, capsys, monkeypatch):
     assert result["size"]["systems"]["EASE"] == 40 * 40 * 4
     assert set(result["start_up"]) == {"empty Python", "EASE", minilm.NAME, accuracy.BUNDLE}
     assert all(start["peak_rss"] > 0 for start in result["start_up"].values())
+    assert list(result["steps"]) == list(BUNDLE_STEPS)
     student = (run.folder / "student/holdout/item_vectors.npy").stat().st_size
     assert result["size"]["systems"]["Student fp32"] == student
     captured = capsys.readouterr()

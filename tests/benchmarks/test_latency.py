@@ -7,7 +7,7 @@ from benchmarks import latency
 from pocketrec.recommender import Recommender
 from teacher.scorers import ItemItem
 
-OPERATIONS = ["recommend", "recommend", "explain", "similar", "encode a text", "open"]
+OPERATIONS = ["recommend", "recommend", "explain", "similar", "encode a text", "add an item", "open"]
 
 
 def test_every_input_in_turn_after_a_warm_up(monkeypatch):
@@ -39,8 +39,8 @@ def test_the_operations_of_a_bundle(tiny_bundle):
     histories = {1: [ids[:1]], 10: [ids[:10], ids[5:15]]}
     timings = list(latency.time_bundle(tiny_bundle, histories, ["A film"], calls=3, slow=2))
     assert [timing.operation for timing in timings] == OPERATIONS
-    assert [timing.history for timing in timings] == [1, 10, 10, None, None, None]
-    assert [timing.calls for timing in timings] == [3, 3, 3, 3, 3, 2]
+    assert [timing.history for timing in timings] == [1, 10, 10, *[None] * 4]
+    assert [timing.calls for timing in timings] == [3, 3, 3, 3, 3, 2, 2]
     assert all(0 < timing.p50 <= timing.p95 <= timing.p99 for timing in timings)
 
 
