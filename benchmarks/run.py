@@ -132,7 +132,8 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
     timings = _collect("Timing the bundle", timed, len(histories) + 5, progress)
     asked = [ids[item] for item in first[0]]
     steps = {
-        step: memory.start_up(step, bundle, asked, effort.starts) for step in ("empty", *BUNDLE_STEPS)
+        step: memory.start_up(step, bundle, asked, effort.starts)
+        for step in ("empty", *BUNDLE_STEPS)
     }
     start_up = {"empty Python": steps.pop("empty"), accuracy.BUNDLE: steps["recommend"]}
     with progress.task("Fitting the peers", len(accuracy.PEERS)) as advance:

@@ -7,7 +7,15 @@ from benchmarks import latency
 from pocketrec.recommender import Recommender
 from teacher.scorers import ItemItem
 
-OPERATIONS = ["recommend", "recommend", "explain", "similar", "encode a text", "add an item", "open"]
+OPERATIONS = [
+    "recommend",
+    "recommend",
+    "explain",
+    "similar",
+    "encode a text",
+    "add an item",
+    "open",
+]
 
 
 def test_every_input_in_turn_after_a_warm_up(monkeypatch):
