@@ -24,8 +24,10 @@ def main(kind: str, path: str, history: list[str]) -> None:
         open_alone(path)
         return
     started = time.perf_counter()
-    held: object = None
+    held: object  # until its memory has been measured
     match kind:
+        case "empty":
+            held = None
         case "matrix":
             import numpy as np
 
@@ -45,12 +47,14 @@ def main(kind: str, path: str, history: list[str]) -> None:
             scores = held @ held[rows].sum(axis=0)
             scores[rows] = -np.inf
             np.argpartition(scores, -10)[-10:]
-        case step if step in STEPS:
-            held = use_bundle(path, step, history)
+        case _ if kind in STEPS:
+            held = use_bundle(path, kind, history)
+        case _:
+            sys.exit(f"expected one of the kinds of benchmarks.child, found {kind!r}")
     seconds, peak = time.perf_counter() - started, peak_memory()
     gc.collect()
     print(json.dumps({"seconds": seconds, "peak_rss": peak, "settled_rss": settled_memory()}))
-    del held  # it was there when memory was measured
+    del held
 
 
 def use_bundle(path: str, step: str, history: list[str]) -> object:

@@ -47,7 +47,7 @@ def fresh(kind: str, path: Path, history: Iterable[object] = ()) -> dict[str, fl
     elapsed = time.perf_counter() - started
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["nothing on stderr"])[-1]
-        raise RunError(f"start-up of {kind}: expected a recommendation, found {last}")
+        raise RunError(f"{kind!r} in a fresh process: expected it to end well, found {last}")
     return {**json.loads(done.stdout), "process_seconds": elapsed}
 
 

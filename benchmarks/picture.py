@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.accuracy import TEACHER
-from benchmarks.page import COSTS, OURS, System, systems_of
+from benchmarks.page_figures import COSTS, OURS, System, systems_of
 from benchmarks.page_parts import OUR_COLOUR, THEIR_COLOUR
 
 PICTURE = Path("docs/images/benchmark.svg")

@@ -36,8 +36,13 @@ def test_a_matrix(tmp_path):
 
 
 def test_a_process_that_fails_says_why(tmp_path):
-    with pytest.raises(RunError, match=r"start-up of open: .*found no such file"):
+    with pytest.raises(RunError, match=r"'open' in a fresh process: .*found no such file"):
         memory.start_up("open", tmp_path / "none", ["m01"], starts=1)
+
+
+def test_what_it_does_not_know_is_not_measured(tiny_bundle):
+    with pytest.raises(RunError, match="found 'recomend'"):
+        memory.start_up("recomend", tiny_bundle, ["m01"], starts=1)
 
 
 def test_sizes_of_every_file_largest_first(tiny_bundle):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from benchmarks.compare import read
-from benchmarks.page import System, front, main, page, systems_of
+from benchmarks.page import main, page
+from benchmarks.page_figures import System, front, systems_of
 from pocketrec.files import read_json
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
@@ -104,6 +105,20 @@ def test_what_was_not_measured_has_no_view(report: dict[str, Any]) -> None:
     growth_alone = page([report], None, larger()[1])
     assert "What fitting the item-item model takes" in growth_alone
     assert "Searching" not in growth_alone
+
+
+def test_memory_of_steps_and_what_the_lists_show(report: dict[str, Any]) -> None:
+    title = "What each step holds in memory"
+    older = {name: part for name, part in report.items() if name != "steps"}
+    assert title not in page([older])
+    lists = {"users": 1234, "coverage@10": 0.256, "diversity@10": 0.714}
+    steps = {"open": {"peak_rss": 61_500_000, "settled_rss": 42_250_000}}
+    made = page([{**report, "steps": steps, "lists": lists}])
+    drawn = made[made.index(title) : made.index("How to read this")]
+    assert "61.5" in drawn
+    assert "42.25" in drawn
+    assert "The lists of ten of 1,234 users show 25.6% of the catalogue" in made
+    assert "0.71 apart" in made
 
 
 def system(name: str, ndcg: float, size: float | None) -> System:

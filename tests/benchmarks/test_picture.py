@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks.compare import read
-from benchmarks.page import systems_of
+from benchmarks.page_figures import systems_of
 from benchmarks.picture import PANELS, PICTURE, picture
 
 ROOT = Path(__file__).parents[2]

@@ -124,6 +124,7 @@ def test_the_final_teacher_has_the_settings_that_validation_chose(
     assert facts["epochs"]["scratch"] > 0
     assert artefact(run, "final").windows.shape[1] == facts["length"]
     assert set(facts["item_models"]) == {"ItemKNN", "EASE", "EASE with text"}
+    assert facts["names"]["best_peer"].startswith(f"{facts['best_peer']} (")
     assert facts["item_models"]["EASE"]["settings"]["ridge"] in (10, 100)
     assert 0 <= facts["sequence_weight"] <= 1
 
