@@ -30,6 +30,7 @@ from pocketrec.files import atomic_write, read_json
 TEMPLATE = Path(__file__).with_name("page.html")
 PUBLISHED = Path(__file__).with_name("published.toml")
 EVERY_SET = "Every data set"
+TOGETHER = "Each measured in one run with its peers, on the same test users."
 COLUMNS = {
     "System": ("name", ""),
     "Recall@10": ("recall", ".4f"),
@@ -59,9 +60,6 @@ def page(
         views[EVERY_SET] = _overview(reports)
     if larger := page_scale.view(scale, growth):
         views[page_scale.TITLE] = larger
-    environment = reports[0]["environment"]
-    made = f"{environment['date']}, {environment['commit'] or 'no commit'}"
-    measured = f"one thread of {environment['cpu']} · {made}"
     body = _tabs(views) if len(views) > 1 else ""
     body += "\n".join(
         f'<article id="set-{number}" data-set="{number}">{drawn}</article>'
@@ -69,7 +67,7 @@ def page(
     )
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(f"PocketRec on {names[0] if one else f'{len(names)} data sets'}"),
-        subtitle=escape(f"{_size(reports[0])} · {measured}" if one else measured),
+        subtitle=escape(_measured(reports[0]) if one else TOGETHER),
         plotly=get_plotlyjs(),
         body=body,
     )
@@ -81,9 +79,12 @@ def published(name: str) -> list[dict[str, Any]]:
     return found
 
 
-def _size(result: dict[str, Any]) -> str:
-    data = result["data"]
-    return f"{data['users']:,} test users, {data['items']:,} items, {data['protocol']}"
+def _measured(result: dict[str, Any]) -> str:
+    """On whom and where a report was measured: not all of a page need come from one machine."""
+    data, environment = result["data"], result["environment"]
+    size = f"{data['users']:,} test users, {data['items']:,} items, {data['protocol']}"
+    made = f"{environment['date']}, {environment['commit'] or 'no commit'}"
+    return f"{size} · one thread of {environment['cpu']} · {made}"
 
 
 def _overview(reports: Sequence[dict[str, Any]]) -> str:
@@ -185,7 +186,7 @@ def _data_set(result: dict[str, Any], named: bool) -> str:
     if named:
         parts.insert(
             0,
-            f'<h2>{escape(result["data"]["name"])}</h2><p class="muted">{escape(_size(result))}</p>',
+            f'<h2>{escape(result["data"]["name"])}</h2><p class="muted">{escape(_measured(result))}</p>',
         )
     return "\n".join(parts)
 

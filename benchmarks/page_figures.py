@@ -86,7 +86,7 @@ def pareto(systems: list[System], cost: str, unit: str) -> go.Figure:
             text=[system.name],
             textposition="top right"
             if place == 0
-            else "top left"
+            else "middle left"
             if place == len(known) - 1
             else "bottom right",
             cliponaxis=False,
