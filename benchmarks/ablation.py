@@ -93,7 +93,7 @@ def _measure(
     split, items = run.split, len(artefact.item_vectors)
     counts = interaction_counts(split.train, items)
     torch.manual_seed(seed)
-    space = ItemTable(artefact.item_vectors, counts > 0, recipe)
+    space = ItemTable(artefact.features, counts > 0, recipe)
     length = artefact.windows.shape[1]
     encoder = SequenceEncoder(length, recipe)
     train_sequence_encoder(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from benchmarks import accuracy
 from benchmarks.sasrec import SASREC, on_ids
 from pocketrec import metrics
+from pocketrec.artefact import side_by_side
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ranks
 from pocketrec.run import Report, Run
@@ -20,12 +21,13 @@ from teacher.base import open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import sharpened
 from teacher.evidence import Evidence
+from teacher.factors import fit_factors
 from teacher.fusion import Fused, choose_weight, fusion_cases, validation_ndcg, with_popularity
 from teacher.item_models import Chosen, Tuner, fit, settle, without_text
 from teacher.lift import choose_lift, lifted
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, TITLED, Fingerprints, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
-from teacher.scorers import ItemItem, Popularity, Scorer
+from teacher.scorers import ItemItem, Popularity, Scorer, history_matrix
 from teacher.sequence import SequenceModel, SequenceScorer, readable, train
 from teacher.stage import TEXT_MODEL
 
@@ -105,13 +107,22 @@ class Target:
         self.way = used.removesuffix(TITLED)
         self.vectors = self.readings[self.way]
 
-    def from_scratch(self, seed: int, id_rate: float) -> SequenceModel:
-        torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
-        return SequenceModel(self.vectors, self.facts["length"], self.recipe.sequence, id_rate)
+    def features(self, split: Split, seed: int) -> npt.NDArray[np.float32]:
+        """What a sequence model reads of items: their texts, and the factors of who chose them in the training part."""
+        chosen = history_matrix(split.train, len(self.vectors))
+        return side_by_side(self.vectors, fit_factors(chosen, self.recipe.factors, seed))
 
-    def transferred(self, seed: int, id_rate: float) -> SequenceModel:
+    def from_scratch(
+        self, features: npt.NDArray[np.float32], seed: int, id_rate: float
+    ) -> SequenceModel:
+        torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
+        return SequenceModel(features, self.facts["length"], self.recipe.sequence, id_rate)
+
+    def transferred(
+        self, features: npt.NDArray[np.float32], seed: int, id_rate: float
+    ) -> SequenceModel:
         assert self.base.sequence is not None
-        model = self.from_scratch(seed, id_rate)
+        model = self.from_scratch(features, seed, id_rate)
         self.base.sequence.start(model, *self.texts.bases(self.way))
         return model
 
@@ -251,19 +262,20 @@ class FewShot:
     def sequence_systems(self) -> dict[str, Fitted]:
         """The base teacher as it is, and the models trained on the share."""
         target, base, seed = self.target, self.target.base.sequence, self.seed
-        found = {}
+        features, found = target.features(self.split, seed), {}
         if base:
-            untrained = target.transferred(seed, 1.0)
+            untrained = target.transferred(features, seed, 1.0)
             found[ZERO_SHOT] = self._judge(SequenceScorer(untrained), ZERO_SHOT)
         if not self.share:
             return found
         recipe = target.recipe.sequence
         _, found[SASREC], _ = self._trained(SASREC, target.on_ids, recipe.id_rates)
         rate, found[SCRATCH], scratch = self._trained(
-            SCRATCH, target.from_scratch, recipe.tried_rates
+            SCRATCH, partial(target.from_scratch, features), recipe.tried_rates
         )
         if base:
-            _, found[TRANSFER], after = self._trained(TRANSFER, target.transferred, (rate,))
+            transferred = partial(target.transferred, features)
+            _, found[TRANSFER], after = self._trained(TRANSFER, transferred, (rate,))
             found[TOGETHER] = self._judge(SequenceScorer(scratch, after), TOGETHER)
         return found
 

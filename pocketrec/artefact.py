@@ -16,6 +16,8 @@ class TeacherArtefact:
 
     Attributes:
         item_vectors: float32 [N, v], whitened language-model vectors of the item texts, unit rows.
+        factors: float32 [N, f], what people's choices say of each item, rows of length one on average; zeros where nobody
+            chose it.
         projected: float32 [N, d], the sequence model's item space, unit rows.
         windows: int32 [W, L], the training histories as the sequence model read them, right-padded with -1.
         states: float16 [P, d], for each filled place of ``windows`` in row-major order the user vector that had read
@@ -26,6 +28,7 @@ class TeacherArtefact:
     """
 
     item_vectors: npt.NDArray[np.float32]
+    factors: npt.NDArray[np.float32]
     projected: npt.NDArray[np.float32]
     windows: npt.NDArray[np.int32]
     states: npt.NDArray[np.float16]
@@ -35,6 +38,11 @@ class TeacherArtefact:
     peer_sources: npt.NDArray[np.int64] | None = None
     peer_targets: npt.NDArray[np.int64] | None = None
     peer_weights: npt.NDArray[np.float32] | None = None
+
+    @property
+    def features(self) -> npt.NDArray[np.float32]:
+        """What a sequence model reads of each item; see `side_by_side`."""
+        return side_by_side(self.item_vectors, self.factors)
 
     @property
     def table(self) -> NeighbourTable:
@@ -67,3 +75,17 @@ class TeacherArtefact:
                     f"{path}: expected an array of the teacher, found {error}; remove {folder}"
                 ) from error
         return cls(**arrays)
+
+
+def side_by_side(
+    vectors: npt.NDArray[np.float32], factors: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float32]:
+    """Text vectors [N, v] and factors [N, f] side by side, each number as large as any other; float32 [N, v + f].
+
+    Rows are of about unit length.
+    """
+    widths = vectors.shape[1], factors.shape[1]
+    parts = zip((vectors, factors), widths, strict=True)
+    return np.concatenate(
+        [part * np.float32((width / sum(widths)) ** 0.5) for part, width in parts], axis=1
+    )

@@ -94,6 +94,7 @@ class BaseTeacher:
         other. What a sentence encoder says starts without weight where the base has learned without one. Long training
         has made the projected texts several times as long as a new model's: they are made as short as those, which
         changes no cosine, for the ID residual learns by steps of one size, and beside long ones it would be nothing.
+        What the model reads beside texts is the catalogue's own and starts without weight.
 
         Args:
             language: float32 [h, v], where the first v dimensions of the model's item vectors lie in the language
@@ -109,6 +110,8 @@ class BaseTeacher:
             known += sentences.shape[1]
         elif sentences is not None:
             parts.append(learned.new_zeros(len(learned), sentences.shape[1]))
+        texts = sum(part.shape[1] for part in parts)
+        parts.append(torch.zeros_like(model.project.weight[:, texts:]))
         # Where histories are longer than in any source, a later place is read like the last that was learned.
         places = torch.arange(model.length + 1).clamp(max=len(self.state["position"]) - 1)
         new_length = model.text_length()

@@ -97,6 +97,9 @@ class TeacherRecipe(Strict):
     """Dimensions of the whitened item vectors."""
     whitening: float = Field(0.25, ge=0, le=0.5)
     """Power of the eigenvalues: .25 half-whitens, .5 whitens fully."""
+    factors: int = Field(64, ge=0)
+    """Numbers about each item that come from who chose it (`teacher.factors`), beside its text in the sequence models of
+    teacher and student; 0 for texts alone."""
     knn_neighbours: tuple[PositiveFloat, ...] = (50, 100, 200, 1000)
     knn_shrinks: tuple[float, ...] = (0, 10, 50, 100)
     ridges: tuple[PositiveFloat, ...] = (20.0, 50.0, 100.0, 200.0, 400.0, 800.0)

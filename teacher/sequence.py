@@ -27,12 +27,13 @@ from training.sequences import PAD, batches, renumbered, trimmed, windows
 
 
 class SequenceModel(nn.Module):
-    """SASRec (Kang and McAuley 2018) whose item embedding is a projection of a text vector plus a learned ID residual.
+    """SASRec (Kang and McAuley 2018) whose item embedding is a projection of given features plus a learned ID residual.
 
     Logits are cosines times a learned temperature, so that popular items gain nothing by the length of their vector.
 
     Args:
-        vectors: of the item texts, unit rows; float32 [N, v].
+        vectors: text vectors of the items, factors of who chose them beside these or not, rows of about unit length;
+            float32 [N, v].
         length: most history items that are read.
         id_rate: how many times as fast as the rest the ID residual learns.
     """

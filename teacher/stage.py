@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 
 from pocketrec import metrics
-from pocketrec.artefact import TeacherArtefact
+from pocketrec.artefact import TeacherArtefact, side_by_side
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
@@ -23,6 +23,7 @@ from teacher.base import Base, open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import Content
 from teacher.evidence import Evidence
+from teacher.factors import aligned, fit_factors
 from teacher.fusion import fusion_cases, validation_ndcg, with_popularity
 from teacher.item_models import (
     Chosen,
@@ -117,11 +118,11 @@ def _choose_reading(readings: Readings, cases: Cases, seed: int) -> Verdict:
 
 
 def _sequence_model(
-    run: Run, recipe: SequenceRecipe, vectors: Vectors, length: int, id_rate: float
+    run: Run, recipe: SequenceRecipe, features: Vectors, length: int, id_rate: float
 ) -> SequenceModel:
     """A sequence model with random weights."""
     torch.manual_seed(run.settings.seed)
-    return SequenceModel(vectors, length, recipe, id_rate)
+    return SequenceModel(features, length, recipe, id_rate)
 
 
 def _train_sequence(
@@ -195,12 +196,14 @@ def _choose(
 
     sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
+    factors = fit_factors(evidence.interactions, recipe.factors, seed)
+    features = side_by_side(vectors, factors)
     rates = recipe.sequence.tried_rates
     seconds = run.share("teacher")
     each = seconds and seconds / (len(rates) + (base.sequence is not None))
 
     def trained(start: str, id_rate: float) -> tuple[SequenceModel, Trained]:
-        model = _sequence_model(run, recipe.sequence, vectors, length, id_rate)
+        model = _sequence_model(run, recipe.sequence, features, length, id_rate)
         if start == TRANSFER and base.sequence:
             base.sequence.start(model, *readings.bases(reading.used))
         return model, _train_sequence(run, recipe.sequence, split, model, start, each, None, report)
@@ -232,7 +235,7 @@ def _choose(
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
     np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
-    _save(folder, vectors, sequence, sequences, models, recipe.neighbours, counts)
+    _save(folder, vectors, factors, sequence, sequences, models, recipe.neighbours, counts)
     for start in _starts(verdict.used):
         fitted[start][0].save(folder / _weights(start))
     ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
@@ -313,6 +316,7 @@ def _weights(start: str) -> str:
 def _save(
     folder: Path,
     vectors: Vectors,
+    factors: Vectors,
     sequence: SequenceScorer,
     sequences: list[Indices],
     models: Mapping[str, ItemItem],
@@ -329,6 +333,7 @@ def _save(
     peer = models["EASE"].table(entries, counts) if "EASE" in models else None
     TeacherArtefact(
         vectors,
+        factors,
         sequence.items.numpy(),
         cut.astype(np.int32),
         np.concatenate(states),
@@ -374,6 +379,9 @@ def _refit(
         )
     counts = interaction_counts(split.train, len(vectors))
     models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, facts["lift"]["power"])
+    known = np.load(run.folder / "teacher/holdout/factors.npy")
+    factors = aligned(fit_factors(evidence.interactions, recipe.factors, run.settings.seed), known)
+    features = side_by_side(vectors, factors)
     starts = _starts(facts["transfer"]["used"])
     seconds = run.share("final_teacher")
     gentle = recipe.sequence.model_copy(
@@ -381,7 +389,7 @@ def _refit(
     )
     fitted = []
     for start in starts:
-        model = _sequence_model(run, gentle, vectors, facts["length"], facts["id_rate"])
+        model = _sequence_model(run, gentle, features, facts["length"], facts["id_rate"])
         model.load(run.folder / "teacher/holdout" / _weights(start))
         each = seconds and seconds / len(starts)
         epochs = math.ceil(gentle.refit_epochs * facts["epochs"][start])
@@ -389,7 +397,7 @@ def _refit(
         fitted.append((model, trained))
     sequences, _ = readable(split.train, split.unordered)
     sequence = SequenceScorer(*(model for model, _ in fitted))
-    _save(folder, vectors, sequence, sequences, models, recipe.neighbours, counts)
+    _save(folder, vectors, factors, sequence, sequences, models, recipe.neighbours, counts)
     made = [trained.epochs for _, trained in fitted]
     return {
         "epochs": made,

@@ -171,10 +171,19 @@ def test_the_readings(target):
 
 
 def test_the_base_teacher_starts_without_the_sentences(target):
-    model = target.transferred(0, 1.0)
+    features = target.features(target.run.split, 0)
+    assert features.shape == (ITEMS, 48 + 64)
+    model = target.transferred(features, 0, 1.0)
     assert model.project.weight[:, :32].any()
     assert not model.project.weight[:, 32:].any()
-    assert target.from_scratch(0, 1.0).project.weight[:, 32:].any()
+    assert target.from_scratch(features, 0, 1.0).project.weight[:, 32:].any()
+
+
+def test_factors_are_those_of_the_share(target):
+    nobody = target.features(part(target.run.split, 0, 0), 0)
+    assert not nobody[:, 48:].any()
+    some, everybody = (target.features(part(target.run.split, s, 0), 0) for s in (0.1, 1))
+    assert some[:, 48:].any(axis=1).sum() < everybody[:, 48:].any(axis=1).sum()
 
 
 def test_a_model_on_ids_reads_no_text(target):

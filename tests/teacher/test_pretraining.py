@@ -11,6 +11,7 @@ import torch
 from scipy.linalg import block_diag
 from tiny_data import Recorder, save_tiny_backbone, tiny_histories, unit_rows, write_tiny_data
 
+from pocketrec.artefact import side_by_side
 from pocketrec.errors import DataError, UsageError
 from pocketrec.run import Run
 from pocketrec.splits import Cases, Indices
@@ -142,6 +143,24 @@ def test_what_another_encoder_says_starts_without_weight() -> None:
     assert wider.project.weight.grad[0, 7:].all()
 
 
+def test_factors_beside_the_texts_start_without_weight() -> None:
+    """Factors are another catalogue's own: nothing can be known of them, and texts are read as without them."""
+    raw = np.random.default_rng(0).normal(size=(30, WIDTH)).astype(np.float32)
+    whitening = fit_whitening(raw, 7)
+    texts = whitening.apply(raw)
+    base = BaseTeacher.of(SequenceModel(unit_rows((5, WIDTH)), 9, SMALL), {})
+    plain = SequenceModel(texts, 9, SMALL).eval()
+    beside = SequenceModel(side_by_side(texts, unit_rows((30, 3))), 9, SMALL).eval()
+    length = beside.text_length()
+    base.start(plain, whitening.basis)
+    base.start(beside, whitening.basis)
+    torch.testing.assert_close(beside.items(), plain.items(), atol=1e-5, rtol=1e-4)
+    assert beside.text_length() == pytest.approx(length, rel=1e-5)
+    beside.items()[:, 0].sum().backward()
+    assert beside.project.weight.grad is not None
+    assert beside.project.weight.grad[0, 7:].all()
+
+
 def test_what_two_encoders_say_is_read_as_in_the_sources_and_each_alone() -> None:
     readings = two_readers(0)
     both = FROZEN + SENTENCE
@@ -271,9 +290,10 @@ def test_a_build_starts_from_the_base_teacher_beside_a_sentence_encoder(
     stage.run(run, Recorder())
     assert set(run.facts("teacher/holdout")["transfer"]["ndcg"]) == {SCRATCH, TRANSFER, BOTH}
     assert np.load(run.folder / "teacher/final/item_vectors.npy").shape[1] == 2 * 16
-    assert started[0].shape == (128, 2 * 16)
+    assert started[0].shape == (128, 2 * 16 + 64)
     assert started[0][:, :16].any()
-    assert started[0][:, 16:].any()
+    assert started[0][:, 16:32].any()
+    assert not started[0][:, 32:].any()  # factors
 
 
 def test_an_adapter_reads_the_texts_of_a_build(folder: Path) -> None:

@@ -64,6 +64,18 @@ def test_item_vectors_are_unit_rows_for_every_item(taught: tuple[Run, Recorder])
     np.testing.assert_array_equal(artefact(run, "holdout").item_vectors, vectors)
 
 
+def test_factors_of_everything_lie_as_those_of_the_training_part(
+    taught: tuple[Run, Recorder],
+) -> None:
+    """What was learned on these goes on with those."""
+    held, final = (artefact(taught[0], name).factors for name in ("holdout", "final"))
+    assert held.shape == final.shape == (ITEMS, 64)
+    chosen = interaction_counts(taught[0].split.train, ITEMS) > 0
+    assert held[chosen].any(axis=1).all()
+    assert not held[~chosen].any()
+    assert (held * final)[chosen].sum() > 0.9 * np.linalg.norm(held) * np.linalg.norm(final[chosen])
+
+
 def test_ease_takes_the_place_of_ease_with_text_where_it_is_better(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
