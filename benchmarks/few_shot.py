@@ -108,9 +108,9 @@ class Target:
         self.vectors = self.readings[self.way]
 
     def features(self, split: Split, seed: int) -> npt.NDArray[np.float32]:
-        """What a sequence model reads of items: their texts, and the factors of who chose them in the training part."""
+        """What a sequence model reads of items: their texts and, where the run uses them, factors of the training part."""
         chosen = history_matrix(split.train, len(self.vectors))
-        return side_by_side(self.vectors, fit_factors(chosen, self.recipe.factors, seed))
+        return side_by_side(self.vectors, fit_factors(chosen, self.facts["factors"]["width"], seed))
 
     def from_scratch(
         self, features: npt.NDArray[np.float32], seed: int, id_rate: float

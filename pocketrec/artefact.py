@@ -16,8 +16,8 @@ class TeacherArtefact:
 
     Attributes:
         item_vectors: float32 [N, v], whitened language-model vectors of the item texts, unit rows.
-        factors: float32 [N, f], what people's choices say of each item, rows of length one on average; zeros where nobody
-            chose it.
+        factors: float32 [N, f], what people's choices say of each item, zeros where nobody chose it; f is 0 where the
+            teacher uses none.
         projected: float32 [N, d], the sequence model's item space, unit rows.
         windows: int32 [W, L], the training histories as the sequence model read them, right-padded with -1.
         states: float16 [P, d], for each filled place of ``windows`` in row-major order the user vector that had read
@@ -80,9 +80,9 @@ class TeacherArtefact:
 def side_by_side(
     vectors: npt.NDArray[np.float32], factors: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.float32]:
-    """Text vectors [N, v] and factors [N, f] side by side, each number as large as any other; float32 [N, v + f].
+    """Unit text vectors [N, v] and factors [N, f] side by side, as if numbers of both were equally large; float32 [N, v + f].
 
-    Rows are of about unit length.
+    So rows stay of about unit length, and no number becomes smaller by what stands beside it.
     """
     widths = vectors.shape[1], factors.shape[1]
     parts = zip((vectors, factors), widths, strict=True)

@@ -1,5 +1,7 @@
 """Low-rank factors of who chose what: what a sequence model knows of an item beside its text before it has learned anything."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from implicit.als import AlternatingLeastSquares
@@ -7,17 +9,24 @@ from scipy import sparse
 from scipy.linalg import orthogonal_procrustes
 from threadpoolctl import threadpool_limits
 
+from pocketrec.splits import Cases, Indices
+from teacher.fusion import fused_where_it_helps
+from teacher.scorers import Scorer, Scores, history_matrix
+from teacher.transfer import Verdict
+
 Factors = npt.NDArray[np.float32]
 
 CONFIDENCE, RIDGE, ITERATIONS = 50.0, 50.0, 15
 """A choice weighs 50 times as much as an item that was not chosen; the tuned settings of nearly every data set here."""
+LENGTH = 0.5
+"""Of a row of factors, on average, where that of a text is 1."""
 
 
 def fit_factors(interactions: sparse.csr_matrix, width: int, seed: int) -> Factors:
     """Item factors of iALS (Hu, Koren and Volinsky 2008), rotated to their principal directions; float32 [N, width].
 
     Directions are scaled to the roots of their singular values, so that the strongest do not drown the rest, and all of
-    it so that rows are of length one on average. Items that nobody chose are zeros.
+    it so that rows are of ``LENGTH`` on average. Items that nobody chose are zeros.
 
     Args:
         interactions: float32 [U, N], 1 where a user chose an item.
@@ -40,7 +49,7 @@ def fit_factors(interactions: sparse.csr_matrix, width: int, seed: int) -> Facto
     found = np.zeros((items, width), dtype=np.float32)
     found[:, : len(lengths)] = directions * np.sqrt(lengths)
     found[~chosen] = 0
-    return found / np.linalg.norm(found[chosen], axis=1).mean()
+    return found * np.float32(LENGTH / np.linalg.norm(found[chosen], axis=1).mean())
 
 
 def aligned(factors: Factors, known: Factors) -> Factors:
@@ -53,3 +62,38 @@ def aligned(factors: Factors, known: Factors) -> Factors:
         return factors
     rotation, _ = orthogonal_procrustes(factors, known)
     return factors @ rotation.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """What the factors alone say: those of the history, and how much each item's are in their line.
+
+    Scores are h Y (Y'Y + LENGTH^2 I)^-1 Y' for a history h and factors Y.
+
+    Attributes:
+        factors: float32 [N, f].
+        decay: how much an older history item counts beside the next newer one.
+    """
+
+    factors: Factors
+    decay: float
+    name: str = "Factors"
+
+    def scores(self, histories: list[Indices]) -> Scores:
+        factors = self.factors
+        spread = factors.T @ factors + LENGTH**2 * np.eye(factors.shape[1], dtype=np.float32)
+        read = history_matrix(histories, len(factors), self.decay) @ factors
+        return np.asarray(np.linalg.solve(spread, read.T).T @ factors.T, dtype=np.float32)
+
+
+def choose_factors(
+    factors: Factors, model: Scorer, decay: float, cases: Cases, seed: int
+) -> tuple[Factors, Verdict]:
+    """The factors, or none of them (float32 [N, 0]), and why.
+
+    They are used where they know something that ``model``, the closed form, does not: where adding what they say to its
+    scores is a gain above zero by a paired bootstrap on the validation ``cases``. Where it is none they help no sequence
+    model either, and items that nobody chose, which have none, would be harder to find (docs/transfer.md).
+    """
+    both, verdict = fused_where_it_helps(LowRank(factors, decay), "factors", model, cases, seed)
+    return factors if both is not model else factors[:, :0], verdict

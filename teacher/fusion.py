@@ -13,7 +13,6 @@ from teacher.scorers import Popularity, Scorer, Scores, standardise
 from teacher.transfer import Verdict, guard
 
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
-WITHOUT_POPULARITY = "no popularity"
 FUSION_SCORES = 120_000_000
 """Most scores that one look at a scorer computes: every choice looks at two or three of them, and no time is set aside."""
 
@@ -54,10 +53,23 @@ def choose_weight(first: Scorer, second: Scorer, cases: Cases) -> tuple[float, f
     return WEIGHTS[best], float(ndcg[best])
 
 
+def fused_where_it_helps(
+    other: Scorer, called: str, scorer: Scorer, cases: Cases, seed: int
+) -> tuple[Scorer, Verdict]:
+    """The scorer with a share of another, ``called`` so in the verdict, where that helps on validation, and why."""
+    weight, _ = choose_weight(other, scorer, cases)
+    both, without = Fused(other, scorer, weight), f"no {called}"
+    ways = {without: scorer.scores}
+    if weight:
+        ways[f"{weight:.1f} {called}"] = both.scores
+    verdict = guard(ways, without, cases, seed)
+    return scorer if verdict.used == without else both, verdict
+
+
 def with_popularity(
     scorer: Scorer, counts: npt.NDArray[np.float32], cases: Cases, seed: int
 ) -> tuple[Scorer, Verdict]:
-    """The scorer with a share of what everybody chooses, where that helps on validation, and why.
+    """The scorer with a share of what everybody chooses, where that helps.
 
     Where few interactions are known a history says little beyond its texts, and what is popular says something.
 
@@ -65,12 +77,7 @@ def with_popularity(
         counts: training interactions of each item, float32 [N].
     """
     popularity = Popularity(popularity_scores(counts))
-    weight, _ = choose_weight(popularity, scorer, cases)
-    both, ways = Fused(popularity, scorer, weight), {WITHOUT_POPULARITY: scorer.scores}
-    if weight:
-        ways[f"{weight:.1f} popularity"] = both.scores
-    verdict = guard(ways, WITHOUT_POPULARITY, cases, seed)
-    return scorer if verdict.used == WITHOUT_POPULARITY else both, verdict
+    return fused_where_it_helps(popularity, "popularity", scorer, cases, seed)
 
 
 def validation_ndcg(scorer: Scorer, cases: Cases) -> float:

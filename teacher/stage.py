@@ -23,7 +23,7 @@ from teacher.base import Base, open_base
 from teacher.blend import blended, choose_blend
 from teacher.content import Content
 from teacher.evidence import Evidence
-from teacher.factors import aligned, fit_factors
+from teacher.factors import aligned, choose_factors, fit_factors
 from teacher.fusion import fusion_cases, validation_ndcg, with_popularity
 from teacher.item_models import (
     Chosen,
@@ -196,7 +196,13 @@ def _choose(
 
     sequences, _ = readable(split.train, split.unordered)
     length = window_length(sequences, recipe.sequence.longest)
-    factors = fit_factors(evidence.interactions, recipe.factors, seed)
+    factors, low_rank = choose_factors(
+        fit_factors(evidence.interactions, recipe.factors, seed),
+        models[TEXT_MODEL],
+        chosen[TEXT_MODEL].decay,
+        tuning,
+        seed,
+    )
     features = side_by_side(vectors, factors)
     rates = recipe.sequence.tried_rates
     seconds = run.share("teacher")
@@ -220,7 +226,7 @@ def _choose(
     sequence = scorers[verdict.used]
     fusion = choose_fusion(sequence, models[TEXT_MODEL], counts, tuning, seed)
     teacher, popular = with_popularity(fusion.scorer, counts, tuning, seed)
-    judged = (reading, verdict, blend, lift, fusion.verdict, popular)
+    judged = (reading, blend, lift, low_rank, verdict, fusion.verdict, popular)
     verdicts = [v.describe() for v in judged if v.differences]
     if len(rates) > 1:
         verdicts.append(f"IDs learn at rate {id_rate:g}")
@@ -261,6 +267,7 @@ def _choose(
         else [],
         "blend": {**blend.as_dict(), "share": share, "scale": scale},
         "lift": {**lift.as_dict(), "power": power},
+        "factors": {**low_rank.as_dict(), "width": factors.shape[1]},
         "fusion": fusion.verdict.as_dict(),
         "popularity": popular.as_dict(),
         "sequence_weight": fusion.weight,
@@ -380,7 +387,7 @@ def _refit(
     counts = interaction_counts(split.train, len(vectors))
     models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, facts["lift"]["power"])
     known = np.load(run.folder / "teacher/holdout/factors.npy")
-    factors = aligned(fit_factors(evidence.interactions, recipe.factors, run.settings.seed), known)
+    factors = aligned(fit_factors(evidence.interactions, known.shape[1], run.settings.seed), known)
     features = side_by_side(vectors, factors)
     starts = _starts(facts["transfer"]["used"])
     seconds = run.share("final_teacher")

@@ -39,6 +39,7 @@ def teach(run):
     weights = np.ones(len(sources), dtype=np.float32)
     TeacherArtefact(
         unit_rows((ITEMS, 32)),
+        unit_rows((ITEMS, 4), seed=2),
         unit_rows((ITEMS, 8), seed=1),
         cut.astype(np.int32),
         states,

@@ -73,6 +73,7 @@ def teach(run):
             "local_width": None,
             "length": 12,
             "reading": {"used": ADAPTED + SENTENCE},
+            "factors": {"width": 8},
         },
     }
     for name, facts in records.items():
@@ -172,7 +173,7 @@ def test_the_readings(target):
 
 def test_the_base_teacher_starts_without_the_sentences(target):
     features = target.features(target.run.split, 0)
-    assert features.shape == (ITEMS, 48 + 64)
+    assert features.shape == (ITEMS, 48 + 8)
     model = target.transferred(features, 0, 1.0)
     assert model.project.weight[:, :32].any()
     assert not model.project.weight[:, 32:].any()

@@ -45,7 +45,10 @@ def artefact(cut: npt.NDArray[np.int64], states: npt.NDArray[np.float32]) -> Tea
     projected = unit_rows((ITEMS, states.shape[1]), seed=1)
     vectors = unit_rows((ITEMS, 12))
     half = states.astype(np.float16)
-    return TeacherArtefact(vectors, projected, cut.astype(np.int32), half, *no_table, *no_table)
+    no_factors = np.zeros((len(vectors), 0), np.float32)
+    return TeacherArtefact(
+        vectors, no_factors, projected, cut.astype(np.int32), half, *no_table, *no_table
+    )
 
 
 class TestTeacher:

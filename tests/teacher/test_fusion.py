@@ -8,7 +8,6 @@ from tiny_data import random_histories
 from pocketrec.ranker import popularity_scores
 from pocketrec.splits import Cases, Indices
 from teacher.fusion import (
-    WITHOUT_POPULARITY,
     Fused,
     choose_weight,
     validation_ndcg,
@@ -113,4 +112,4 @@ def test_popularity_stays_out_where_it_does_not_help(cases: Cases) -> None:
     scorer = Successor()
     found, verdict = with_popularity(scorer, counts, cases, seed=0)
     assert found is scorer
-    assert verdict.used == WITHOUT_POPULARITY
+    assert verdict.used == "no popularity"

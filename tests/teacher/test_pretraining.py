@@ -290,7 +290,8 @@ def test_a_build_starts_from_the_base_teacher_beside_a_sentence_encoder(
     stage.run(run, Recorder())
     assert set(run.facts("teacher/holdout")["transfer"]["ndcg"]) == {SCRATCH, TRANSFER, BOTH}
     assert np.load(run.folder / "teacher/final/item_vectors.npy").shape[1] == 2 * 16
-    assert started[0].shape == (128, 2 * 16 + 64)
+    factors = run.facts("teacher/holdout")["factors"]["width"]
+    assert started[0].shape == (128, 2 * 16 + factors)
     assert started[0][:, :16].any()
     assert started[0][:, 16:32].any()
     assert not started[0][:, 32:].any()  # factors

@@ -15,6 +15,7 @@ from pocketrec.catalogue import Item
 from pocketrec.rules import Rules
 from pocketrec.splits import interaction_counts
 from teacher.evidence import Evidence
+from teacher.factors import LowRank, fit_factors
 from teacher.fusion import Fused
 from teacher.learned_fusion import Concatenation, Gate, LearnedFusion
 from teacher.local import local_ease_with_text
@@ -112,6 +113,7 @@ SCORERS: dict[str, Callable[[], Scorer]] = {
     "EASE with text": lambda: whole(ease_with_text(evidence(), 3.0, 0.5, 5.0), 0.8),
     "local EASE with text": local,
     "head and tail": headed,
+    "factors": lambda: LowRank(fit_factors(evidence().interactions, 4, 0), 0.8),
     "sequence": sequence,
     "fused": lambda: Fused(sequence(), headed(), 0.6),
     "gated": lambda: learned(Gate),

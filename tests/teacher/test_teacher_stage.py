@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 from tiny_data import ITEMS, USERS, Recorder, save_tiny_backbone, write_tiny_data
 
 from pocketrec.artefact import TeacherArtefact
@@ -64,16 +65,35 @@ def test_item_vectors_are_unit_rows_for_every_item(taught: tuple[Run, Recorder])
     np.testing.assert_array_equal(artefact(run, "holdout").item_vectors, vectors)
 
 
-def test_factors_of_everything_lie_as_those_of_the_training_part(
-    taught: tuple[Run, Recorder],
+def test_factors_that_help_reach_the_sequence_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was learned on these goes on with those."""
-    held, final = (artefact(taught[0], name).factors for name in ("holdout", "final"))
+    """Those of everything lie as those of the training part do: what was learned on these goes on with those."""
+    verdict = Verdict("half factors", "no factors", {}, {"half factors": (0.1, 0.05, 0.15)})
+    monkeypatch.setattr(stage, "choose_factors", lambda factors, *others: (factors, verdict))
+    run, report = teach(tmp_path, monkeypatch)
+    assert "half factors used" in report.lines[1]
+    assert run.facts("teacher/holdout")["factors"]["width"] == 64
+    held, final = (artefact(run, name).factors for name in ("holdout", "final"))
     assert held.shape == final.shape == (ITEMS, 64)
-    chosen = interaction_counts(taught[0].split.train, ITEMS) > 0
+    chosen = interaction_counts(run.split.train, ITEMS) > 0
     assert held[chosen].any(axis=1).all()
     assert not held[~chosen].any()
     assert (held * final)[chosen].sum() > 0.9 * np.linalg.norm(held) * np.linalg.norm(final[chosen])
+    start = run.folder / "teacher/holdout/sequence-scratch.safetensors"
+    assert load_file(start)["project.weight"].shape == (16, 32 + 64)
+
+
+def test_factors_that_do_not_help_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verdict = Verdict("no factors", "no factors", {}, {"half factors": (0.0, -0.1, 0.1)})
+    monkeypatch.setattr(stage, "choose_factors", lambda factors, *others: (factors[:, :0], verdict))
+    run, _ = teach(tmp_path, monkeypatch)
+    for name in ("holdout", "final"):
+        made = artefact(run, name)
+        assert made.factors.shape == (ITEMS, 0)
+        np.testing.assert_array_equal(made.features, made.item_vectors)
 
 
 def test_ease_takes_the_place_of_ease_with_text_where_it_is_better(
