@@ -28,6 +28,8 @@ POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5)
 COLD_SUPPORTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0)
 """Of what speaks for a known item on average."""
 WARM_LOSS = 0.015
+WITHIN = 10
+"""Ranks that NDCG looks at."""
 
 
 @dataclass
@@ -67,9 +69,10 @@ class StudentRanker:
 
     def scores(self, histories: list[Indices]) -> npt.NDArray[np.float32]:
         """float32 [B, N]."""
-        halves = (self.sequence.users(histories) / 2).numpy()
-        pairs = zip(halves, histories, strict=True)
-        return np.stack([self.ranker.fused(half, history) for half, history in pairs])
+        scores = self.sequence.logits(histories) / 2
+        for row, history in zip(scores, histories, strict=True):
+            self.ranker.fused(row, history)
+        return scores
 
 
 def choose_settings(
@@ -105,9 +108,10 @@ def choose_settings(
                 if (found := reader.evidence(history)) is not None:
                     row[:] = found
                     standardize(row, 1.0)
-            ranks[decay].append(metrics.mixed_ranks(sequence, evidence, shares, targets, histories))
+            found = metrics.mixed_ranks(sequence, evidence, shares, targets, histories, WITHIN)
+            ranks[decay].append(found)
     ndcg = np.stack(
-        [metrics.ndcg_at(np.concatenate(r, axis=1), 10).mean(axis=1) for r in ranks.values()]
+        [metrics.ndcg_at(np.concatenate(r, axis=1), WITHIN).mean(axis=1) for r in ranks.values()]
     )
     row, column = np.unravel_index(ndcg.argmax(), ndcg.shape)
     weight = WEIGHTS[column]
@@ -125,8 +129,9 @@ def choose_popularity(
         lambda histories: np.broadcast_to(prior, (len(histories), len(prior))),
         [(1.0, weight) for weight in POPULARITY_WEIGHTS],
         cases,
+        WITHIN,
     )
-    ndcg = metrics.ndcg_at(ranks, 10)
+    ndcg = metrics.ndcg_at(ranks, WITHIN)
     best = int(ndcg.mean(axis=1).argmax())
     _, low, _ = metrics.paired_bootstrap(ndcg[best], ndcg[0])
     return POPULARITY_WEIGHTS[best] if low > 0 else 0.0

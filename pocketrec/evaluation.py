@@ -26,16 +26,20 @@ def rank_mixtures(
     second: Score,
     shares: Sequence[tuple[float, float]],
     cases: Cases,
+    within: int | None = None,
     batch: int = 256,
 ) -> npt.NDArray[np.float64]:
-    """`rank_targets` of ``a * first + b * second`` for each pair (a, b) of ``shares``, none negative; float64 [S, C]."""
+    """`rank_targets` of ``a * first + b * second`` for each pair (a, b) of ``shares``, none negative; float64 [S, C].
+
+    Ranks beyond ``within`` may be infinity, see `pocketrec.metrics.mixed_ranks`.
+    """
     found = [np.zeros((len(shares), 0))]
     for start in range(0, len(cases), batch):
         rows = slice(start, start + batch)
         histories = cases.histories[rows]
         found.append(
             metrics.mixed_ranks(
-                first(histories), second(histories), shares, cases.targets[rows], histories
+                first(histories), second(histories), shares, cases.targets[rows], histories, within
             )
         )
     return np.concatenate(found, axis=1)

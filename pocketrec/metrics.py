@@ -29,15 +29,14 @@ def ranks(
     Raises:
         RunError: a score is not finite. A NaN compares false with everything and would look like a perfect rank.
     """
+    if not np.isfinite(scores.min(axis=1)).all() or not np.isfinite(scores.max(axis=1)).all():
+        raise RunError(NOT_FINITE)
     found = np.empty(len(targets))
     for row, (target, items) in enumerate(zip(targets, exclude, strict=True)):
-        line = scores[row]
-        if not np.isfinite(line).all():
-            raise RunError(NOT_FINITE)
-        own, left_out = line[target], line[np.setdiff1d(items, target)]
-        better = np.count_nonzero(line > own) - np.count_nonzero(left_out > own)
-        equal = np.count_nonzero(line == own) - np.count_nonzero(left_out == own)
-        found[row] = better + (equal + 1) / 2
+        line = scores[row].copy()
+        line[items[items != target]] = -np.inf
+        own = line[target]
+        found[row] = np.count_nonzero(line > own) + (np.count_nonzero(line == own) + 1) / 2
     return found
 
 
@@ -47,16 +46,19 @@ def mixed_ranks(
     shares: Sequence[tuple[float, float]],
     targets: npt.NDArray[np.int64],
     exclude: Lists,
+    within: int | None = None,
 ) -> Array:
     """``ranks`` of ``a * first + b * second`` for each pair (a, b) of ``shares``; float64 [S, B].
 
     An item that is behind the target in both is behind it in every mixture, so that few are looked at more than once.
+    So is the target behind whatever is before it in both.
 
     Args:
         first: float [B, N], one row a user.
         second: float [B, N].
         shares: none negative, at least one of a pair above 0.
         targets, exclude: as for ``ranks``.
+        within: ranks beyond this one may be given as infinity, which is faster; None for exact ones.
 
     Raises:
         RunError: a score is not finite.
@@ -66,8 +68,14 @@ def mixed_ranks(
     pairs = np.asarray(shares, dtype=first.dtype)
     found = np.empty((len(pairs), len(targets)))
     for row, (target, items) in enumerate(zip(targets, exclude, strict=True)):
-        ahead, over = first[row] - first[row, target], second[row] - second[row, target]
         left_out = items[items != target]
+        if within is not None:
+            before = (first[row] > first[row, target]) & (second[row] > second[row, target])
+            before[left_out] = False
+            if np.count_nonzero(before) >= within:
+                found[:, row] = np.inf
+                continue
+        ahead, over = first[row] - first[row, target], second[row] - second[row, target]
         ahead[left_out] = over[left_out] = -1.0
         level, as_high = ahead == 0, over == 0
         equal = np.count_nonzero(level & as_high)

@@ -122,11 +122,11 @@ class Ranker:
         Raises:
             BundleError: the encoder fails.
         """
-        return self.fused(self._half_user(history), history, disliked)
+        return self.fused(self.vectors.products(self._half_user(history)), history, disliked)
 
-    def fused(self, half_user: Float32, history: Int64, disliked: Int64 = NOBODY) -> Float32:
-        """As `scores`, for half of a user vector that was encoded before; float32 [d]."""
-        scores = self.vectors.products(half_user)
+    def fused(self, products: Float32, history: Int64, disliked: Int64 = NOBODY) -> Float32:
+        """As `scores`, from every item's product with half of a user vector, float32 [N], whose place they take."""
+        scores = products
         scores -= scores.max()
         np.exp(scores, out=scores)
         standardize(scores, self.settings.sequence_weight)

@@ -33,19 +33,19 @@ BUDGET = {
 """Parts of the time budget, in the order of the steps. A step that needs less leaves more to those after it."""
 LEAST_SHARE = 0.02
 UNTIMED = {
-    "encode": (0, 10),
-    "closed_forms": (0.4, 10),
-    "teacher": (0.7, 40),
-    "student": (0.3, 40),
-    "text": (1.3, 10),
-    "control": (1.6, 40),
-    "final_text": (2.4, 15),
+    "encode": (0, 12),
+    "closed_forms": (0.3, 8),
+    "teacher": (0.6, 50),
+    "student": (0.2, 30),
+    "text": (0.4, 10),
+    "control": (0.4, 30),
+    "final_text": (2.6, 12),
 }
 """What choosing and ranking take between the end of a step and the next: milliseconds a user in a catalogue of
 ``UNTIMED_ITEMS``, and seconds for ``SAMPLE`` scores, which a sample of users has at most; on a machine that ``_pace``
 takes ``USUAL_PACE`` seconds on."""
 UNTIMED_ITEMS, SAMPLE = 16_000, 100_000_000
-PACED, USUAL_PACE = 1000, 0.06
+PACED, USUAL_PACE = 1000, 0.07
 RECIPE_TABLES = ("teacher", "student", "export")
 
 

@@ -52,7 +52,7 @@ def choose_blend(
     scale = scale_of(model, other, cases)
     names = {f"EASE with text and {share:g} ItemKNN": share for share in SHARES}
     parts = [(1.0, 0.0), *((1 - share, share * scale) for share in SHARES)]
-    ranks = rank_mixtures(model.scores, other.scores, parts, cases)
+    ranks = rank_mixtures(model.scores, other.scores, parts, cases, within=10)
     found = dict(zip([ALONE, *names], metrics.ndcg_at(ranks, 10), strict=True))
     verdict = judge(found, ALONE, seed)
     return names.get(verdict.used, 0.0), scale, verdict

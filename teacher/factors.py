@@ -36,14 +36,14 @@ def fit_factors(interactions: sparse.csr_matrix, width: int, seed: int) -> Facto
     chosen = np.diff(interactions.tocsc().indptr) > 0
     if not width or not chosen.any():
         return np.zeros((items, width), dtype=np.float32)
-    model = AlternatingLeastSquares(
-        factors=width,
-        regularization=RIDGE,
-        alpha=CONFIDENCE,
-        iterations=ITERATIONS,
-        random_state=seed,
-    )
     with threadpool_limits(1):  # the library has threads of its own
+        model = AlternatingLeastSquares(
+            factors=width,
+            regularization=RIDGE,
+            alpha=CONFIDENCE,
+            iterations=ITERATIONS,
+            random_state=seed,
+        )
         model.fit(interactions, show_progress=False)
     directions, lengths, _ = np.linalg.svd(model.item_factors, full_matrices=False)
     found = np.zeros((items, width), dtype=np.float32)

@@ -47,6 +47,7 @@ def choose_weight(first: Scorer, second: Scorer, cases: Cases) -> tuple[float, f
         lambda histories: standardise(second.scores(histories)),
         [(weight, 1 - weight) for weight in WEIGHTS],
         cases,
+        within=10,
     )
     ndcg = metrics.ndcg_at(ranks, 10).mean(axis=1)
     best = int(ndcg.argmax())

@@ -40,7 +40,7 @@ def test_mixtures_are_ranked_as_each_would_be_alone(batch: int) -> None:
         return np.array([[len(h), 3, 0, 7] for h in histories], dtype=np.float32)
 
     shares = [(1.0, 0.0), (0.5, 0.25), (0.0, 2.0)]
-    found = rank_mixtures(last_item_first, other, shares, CASES, batch)
+    found = rank_mixtures(last_item_first, other, shares, CASES, batch=batch)
     for ranks, (a, b) in zip(found, shares, strict=True):
         alone = rank_targets(lambda h, a=a, b=b: a * last_item_first(h) + b * other(h), CASES)  # type: ignore[misc]
         assert ranks.tolist() == alone.tolist()

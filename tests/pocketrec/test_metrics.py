@@ -72,6 +72,11 @@ def test_ranks_of_mixtures_are_those_of_the_scores_added_up(one, data):
     found = metrics.mixed_ranks(one[None], two[None], shares, target, exclude)
     expected = [metrics.ranks((a * one + b * two)[None], target, exclude) for a, b in shares]
     assert found.tolist() == np.array(expected).tolist()
+    within = data.draw(st.integers(1, len(one)))
+    found = metrics.mixed_ranks(one[None], two[None], shares, target, exclude, within)
+    near = np.array(expected) <= within
+    assert found[near].tolist() == np.array(expected)[near].tolist()
+    assert (found[~near] > within).all()
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
