@@ -35,7 +35,7 @@ LEAST_SHARE = 0.02
 UNTIMED = {
     "encode": (0, 12),
     "closed_forms": (0.3, 8),
-    "teacher": (0.6, 50),
+    "teacher": (1.0, 85),
     "student": (0.2, 30),
     "text": (0.4, 10),
     "control": (0.4, 30),
