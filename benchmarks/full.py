@@ -21,6 +21,7 @@ MINUTES = {
     "movielens-1m": 12,
     "goodreads": 18,
     "yelp": 20,
+    "ibm-articles": 8,
 }
 """Data sets, and the time budget of their builds."""
 
