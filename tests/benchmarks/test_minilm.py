@@ -9,7 +9,7 @@ from teacher.backbone import load_backbone
 from teacher.content import Content, sharpened
 from teacher.scorers import ItemItem
 
-TEXTS = ["A heist in Los Angeles", "Bank robbers plan a last job", "A recipe for bread", "Heat"]
+TEXTS = ["A heist in Los Angeles", "A robbery in Los Angeles", "A recipe for bread", "Heat"]
 
 
 @pytest.mark.slow
@@ -20,7 +20,9 @@ def test_the_graph_reads_nearly_as_the_model_does(tmp_path):
     read = backbone.encode(backbone.tokenize(TEXTS, minilm.MAX_TOKENS)).numpy()
     read /= np.linalg.norm(read, axis=1, keepdims=True)
     assert ((vectors * read).sum(axis=1) > 0.97).all()
-    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2]
+    # Kernels for CPUs without VNNI round most.
+    np.testing.assert_allclose(vectors @ vectors.T, read @ read.T, atol=0.06)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.1
     alone = minilm.encoder(tmp_path).encode(
         [TEXTS[0]]
     )  # padding beside longer texts changes nothing
