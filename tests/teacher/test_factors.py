@@ -116,3 +116,11 @@ def test_factors_are_left_out_where_they_know_nothing_else() -> None:
     found, verdict = choose_factors(factors, follows, 1.0, cases, seed=0)
     assert found.shape == (ITEMS, 0)
     assert verdict.used == "no factors"
+
+
+def test_no_factors_are_asked_and_none_are_used(cases: Cases) -> None:
+    noise = item_item(np.random.default_rng(2).random((ITEMS, ITEMS)))
+    nothing = np.zeros((ITEMS, 0), dtype=np.float32)
+    found, verdict = choose_factors(nothing, noise, 1.0, cases, seed=0)
+    assert found.shape == (ITEMS, 0)
+    assert verdict.used == "no factors"
