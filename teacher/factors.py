@@ -17,7 +17,8 @@ from teacher.transfer import Verdict
 Factors = npt.NDArray[np.float32]
 
 CONFIDENCE, RIDGE, ITERATIONS = 50.0, 50.0, 15
-"""A choice weighs 50 times as much as an item that was not chosen; the tuned settings of nearly every data set here."""
+"""A choice weighs 50 times as much as an item that was not chosen. Where the tuning of iALS as a peer ends on
+amazon-beauty, amazon-scientific and yelp (`benchmarks.peers`)."""
 LENGTH = 0.5
 """Of a row of factors, on average, where that of a text is 1."""
 
@@ -92,8 +93,9 @@ def choose_factors(
     """The factors, or none of them (float32 [N, 0]), and why.
 
     They are used where they know something that ``model``, the closed form, does not: where adding what they say to its
-    scores is a gain above zero by a paired bootstrap on the validation ``cases``. Where it is none they help no sequence
-    model either, and items that nobody chose, which have none, would be harder to find (docs/transfer.md).
+    scores is a gain above zero by a paired bootstrap on the validation ``cases``. Where that was none
+    they helped no sequence model beyond chance, and items that nobody chose, which have none, are harder to find with them
+    (docs/transfer.md).
     """
     both, verdict = fused_where_it_helps(LowRank(factors, decay), "factors", model, cases, seed)
     return factors if both is not model else factors[:, :0], verdict
