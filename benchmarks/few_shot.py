@@ -28,7 +28,7 @@ from teacher.lift import choose_lift, lifted
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, TITLED, Fingerprints, load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, Scorer, history_matrix
-from teacher.sequence import SequenceModel, SequenceScorer, readable, train
+from teacher.sequence import SequenceModel, SequenceScorer, for_density, readable, train
 from teacher.stage import TEXT_MODEL
 
 Grid = dict[str, tuple[float, ...]]
@@ -113,22 +113,29 @@ class Target:
         return side_by_side(self.vectors, fit_factors(chosen, self.facts["factors"]["width"], seed))
 
     def from_scratch(
-        self, features: npt.NDArray[np.float32], seed: int, id_rate: float
+        self,
+        recipe: SequenceRecipe,
+        features: npt.NDArray[np.float32],
+        seed: int,
+        id_rate: float,
     ) -> SequenceModel:
         torch.manual_seed(seed)  # of the first weights; train() seeds its own draws
-        return SequenceModel(features, self.facts["length"], self.recipe.sequence, id_rate)
+        return SequenceModel(features, self.facts["length"], recipe, id_rate)
 
     def transferred(
-        self, features: npt.NDArray[np.float32], seed: int, id_rate: float
+        self,
+        recipe: SequenceRecipe,
+        features: npt.NDArray[np.float32],
+        seed: int,
+        id_rate: float,
     ) -> SequenceModel:
         assert self.base.sequence is not None
-        model = self.from_scratch(features, seed, id_rate)
+        model = self.from_scratch(recipe, features, seed, id_rate)
         self.base.sequence.start(model, *self.texts.bases(self.way))
         return model
 
-    def on_ids(self, seed: int, id_rate: float) -> SequenceModel:
-        items, length = len(self.vectors), self.facts["length"]
-        return on_ids(items, length, self.recipe.sequence, id_rate, seed)
+    def on_ids(self, recipe: SequenceRecipe, seed: int, id_rate: float) -> SequenceModel:
+        return on_ids(len(self.vectors), self.facts["length"], recipe, id_rate, seed)
 
 
 def part(split: Split, share: float, seed: int) -> Split:
@@ -263,18 +270,20 @@ class FewShot:
         """The base teacher as it is, and the models trained on the share."""
         target, base, seed = self.target, self.target.base.sequence, self.seed
         features, found = target.features(self.split, seed), {}
+        recipe = target.recipe.sequence
         if base:
-            untrained = target.transferred(features, seed, 1.0)
+            untrained = target.transferred(recipe, features, seed, 1.0)
             found[ZERO_SHOT] = self._judge(SequenceScorer(untrained), ZERO_SHOT)
         if not self.share:
             return found
-        recipe = target.recipe.sequence
-        _, found[SASREC], _ = self._trained(SASREC, target.on_ids, recipe.id_rates)
-        rate, found[SCRATCH], scratch = self._trained(
-            SCRATCH, partial(target.from_scratch, features), recipe.tried_rates
-        )
+        sequences, _ = readable(self.split.train, self.split.unordered)
+        recipe = for_density(recipe, sequences)
+        on_ids = partial(target.on_ids, recipe)
+        _, found[SASREC], _ = self._trained(SASREC, on_ids, recipe.id_rates)
+        from_scratch = partial(target.from_scratch, recipe, features)
+        rate, found[SCRATCH], scratch = self._trained(SCRATCH, from_scratch, recipe.tried_rates)
         if base:
-            transferred = partial(target.transferred, features)
+            transferred = partial(target.transferred, recipe, features)
             _, found[TRANSFER], after = self._trained(TRANSFER, transferred, (rate,))
             found[TOGETHER] = self._judge(SequenceScorer(scratch, after), TOGETHER)
         return found

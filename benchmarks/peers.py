@@ -23,7 +23,7 @@ from teacher.content import sharpened
 from teacher.readings import load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, history_matrix
-from teacher.sequence import SequenceScorer, readable, train
+from teacher.sequence import SequenceScorer, for_density, readable, train
 
 IALS, BPR = "iALS", "BPR"
 SENTENCES = "MiniLM, zero-shot"
@@ -133,6 +133,7 @@ def _sasrec(run: Run, recipe: SequenceRecipe, seconds: float) -> Peer:
     split, seed, cases = run.split, run.settings.seed, _cases(run)
     items, length = len(run.dataset.ids), run.facts("teacher/holdout")["length"]
     sequences, as_sets = readable(split.train, split.unordered)
+    recipe = for_density(recipe, sequences)
     tried = []
     for rate in recipe.id_rates:
         model = on_ids(items, length, recipe, rate, seed)

@@ -21,6 +21,7 @@ class StudentRecipe(BaseModel):
     layers: PositiveInt = 2
     heads: PositiveInt = Field(2, validate_default=True)
     dropout: float = Field(0.2, ge=0, lt=1)
+    """Where items are chosen seldom, as all dropout; see ``training.dropout.dropout_share``."""
     item_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the vectors that the item space is projected from."""
     id_rate: PositiveFloat | None = None
@@ -46,7 +47,7 @@ class StudentRecipe(BaseModel):
     batch_places: PositiveInt = 1024
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 1024
-    """Sampled items in the loss where the catalogue holds more than four times as many."""
+    """Sampled items in the loss where the catalogue holds more than twice as many."""
     epochs: PositiveInt = 30
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 10
@@ -72,6 +73,12 @@ class StudentRecipe(BaseModel):
     text_base: str = AUTO
     """Base text encoder to start from: a folder that ``pocketrec pretrain-text`` wrote, "auto" for the released one, or
     "none"."""
+
+    def thinned(self, share: float) -> "StudentRecipe":
+        """The same with ``share`` of its dropout."""
+        return self.model_copy(
+            update={"dropout": share * self.dropout, "item_dropout": share * self.item_dropout}
+        )
 
     @model_validator(mode="after")
     def _learns_from_something(self) -> "StudentRecipe":

@@ -25,6 +25,7 @@ from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Indices, interaction_counts
 from pocketrec.tokenizer import Tokenizer
+from training.dropout import dropout_share
 
 Vectors = npt.NDArray[np.float32]
 
@@ -68,10 +69,11 @@ def run(run: Run, report: Report) -> None:
 
 
 def student_recipe(run: Run) -> StudentRecipe:
-    """The run's settings of the student, with the teacher's ID rate where they give none."""
+    """The run's settings of the student, for data of that density, with the teacher's ID rate where they give none."""
     recipe = run.recipe("student", StudentRecipe)
     found = recipe.id_rate or run.facts("teacher/holdout")["id_rate"]
-    return recipe.model_copy(update={"id_rate": found})
+    share = dropout_share(run.split.train)
+    return recipe.thinned(share).model_copy(update={"id_rate": found})
 
 
 def _distill(

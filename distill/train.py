@@ -147,7 +147,7 @@ def _loss(
 ) -> Tensor:
     items, batch = len(table.features), trimmed(cut[rows])
     used, negatives = None, None  # item numbers; None stands for the whole catalogue
-    if items > 4 * recipe.negatives:
+    if items > 2 * recipe.negatives:
         negatives = torch.randint(items, (recipe.negatives,))
         found = renumbered(batch, negatives.numpy())
         used, local, drawn = (torch.from_numpy(part) for part in found)

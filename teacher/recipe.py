@@ -22,6 +22,7 @@ class SequenceRecipe(Strict):
     layers: PositiveInt = 2
     heads: PositiveInt = Field(2, validate_default=True)
     dropout: float = Field(0.5, ge=0, lt=1)
+    """Where items are chosen seldom, as all dropout; see ``training.dropout.dropout_share``."""
     projection_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the item vectors before their projection."""
     temperature: PositiveFloat = 15.0
@@ -40,7 +41,7 @@ class SequenceRecipe(Strict):
     batch_places: PositiveInt = 1024
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 1024
-    """Sampled negatives where the catalogue holds more than four times as many items."""
+    """Sampled negatives where the catalogue holds more than twice as many items."""
     epochs: PositiveInt = 60
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 8
@@ -59,6 +60,15 @@ class SequenceRecipe(Strict):
         if dimensions % heads:
             raise ValueError(f"expected a divisor of dimensions = {dimensions}")
         return heads
+
+    def thinned(self, share: float) -> "SequenceRecipe":
+        """The same with ``share`` of its dropout."""
+        return self.model_copy(
+            update={
+                "dropout": share * self.dropout,
+                "projection_dropout": share * self.projection_dropout,
+            }
+        )
 
     @property
     def tried_rates(self) -> tuple[float, ...]:

@@ -21,7 +21,7 @@ from pocketrec.files import atomic_write
 from pocketrec.splits import Cases, Indices
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
-from training.dropout import Dropout
+from training.dropout import Dropout, dropout_share
 from training.schedule import Course
 from training.sequences import PAD, batches, renumbered, trimmed, windows
 
@@ -139,6 +139,11 @@ def readable(sequences: list[Indices], unordered: Indices) -> tuple[list[Indices
     return [s for s in (sequences if as_sets else ordered) if len(s)], as_sets
 
 
+def for_density(recipe: SequenceRecipe, sequences: list[Indices]) -> SequenceRecipe:
+    """``recipe`` with as much of its dropout as data of that density need."""
+    return recipe.thinned(dropout_share(sequences))
+
+
 @dataclass(frozen=True)
 class Trained:
     """What training ended with: validation NDCG@10 of the kept weights and how many epochs made them."""
@@ -235,7 +240,7 @@ def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:
     """
     catalogue = len(model.vectors)
     rows = drawn = None
-    if catalogue > 4 * negatives:
+    if catalogue > 2 * negatives:
         found = renumbered(batch.cpu().numpy(), torch.randint(catalogue, (negatives,)).numpy())
         rows, batch, drawn = (torch.from_numpy(part).to(batch.device) for part in found)
     items = model.items(rows)

@@ -46,7 +46,14 @@ from teacher.readings import (
 )
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity
-from teacher.sequence import SequenceModel, SequenceScorer, Trained, readable, train
+from teacher.sequence import (
+    SequenceModel,
+    SequenceScorer,
+    Trained,
+    for_density,
+    readable,
+    train,
+)
 from teacher.transfer import Verdict, guard
 from training.sequences import PAD, window_length, windows
 
@@ -204,15 +211,16 @@ def _choose(
         seed,
     )
     features = side_by_side(vectors, factors)
-    rates = recipe.sequence.tried_rates
+    thinned = for_density(recipe.sequence, sequences)
+    rates = thinned.tried_rates
     seconds = run.share("teacher")
     each = seconds and seconds / (len(rates) + (base.sequence is not None))
 
     def trained(start: str, id_rate: float) -> tuple[SequenceModel, Trained]:
-        model = _sequence_model(run, recipe.sequence, features, length, id_rate)
+        model = _sequence_model(run, thinned, features, length, id_rate)
         if start == TRANSFER and base.sequence:
             base.sequence.start(model, *readings.bases(reading.used))
-        return model, _train_sequence(run, recipe.sequence, split, model, start, each, None, report)
+        return model, _train_sequence(run, thinned, split, model, start, each, None, report)
 
     from_scratch = {rate: trained(SCRATCH, rate) for rate in rates}
     id_rate = max(rates, key=lambda rate: from_scratch[rate][1].validation)
@@ -391,7 +399,8 @@ def _refit(
     features = side_by_side(vectors, factors)
     starts = _starts(facts["transfer"]["used"])
     seconds = run.share("final_teacher")
-    gentle = recipe.sequence.model_copy(
+    sequences, _ = readable(split.train, split.unordered)
+    gentle = for_density(recipe.sequence, sequences).model_copy(
         update={"learning_rate": recipe.sequence.learning_rate * recipe.sequence.refit_rate}
     )
     fitted = []
@@ -402,7 +411,6 @@ def _refit(
         epochs = math.ceil(gentle.refit_epochs * facts["epochs"][start])
         trained = _train_sequence(run, gentle, split, model, HELD_OUT, each, epochs, report)
         fitted.append((model, trained))
-    sequences, _ = readable(split.train, split.unordered)
     sequence = SequenceScorer(*(model for model, _ in fitted))
     _save(folder, vectors, factors, sequence, sequences, models, recipe.neighbours, counts)
     made = [trained.epochs for _, trained in fitted]

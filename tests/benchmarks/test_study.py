@@ -174,10 +174,10 @@ def test_the_readings(target):
 def test_the_base_teacher_starts_without_the_sentences(target):
     features = target.features(target.run.split, 0)
     assert features.shape == (ITEMS, 48 + 8)
-    model = target.transferred(features, 0, 1.0)
+    model = target.transferred(MODEL, features, 0, 1.0)
     assert model.project.weight[:, :32].any()
     assert not model.project.weight[:, 32:].any()
-    assert target.from_scratch(features, 0, 1.0).project.weight[:, 32:].any()
+    assert target.from_scratch(MODEL, features, 0, 1.0).project.weight[:, 32:].any()
 
 
 def test_factors_are_those_of_the_share(target):
@@ -188,7 +188,7 @@ def test_factors_are_those_of_the_share(target):
 
 
 def test_a_model_on_ids_reads_no_text(target):
-    model = target.on_ids(0, 10.0)
+    model = target.on_ids(MODEL, 0, 10.0)
     assert not model.vectors.any()
     items = model.items().detach()
     np.testing.assert_allclose(items.norm(dim=1), 1, rtol=1e-5)
@@ -196,7 +196,7 @@ def test_a_model_on_ids_reads_no_text(target):
     assert cosines.max() < 0.95  # every item is another
     other = Target(target.run)
     other.vectors = unit_rows((ITEMS, 48), seed=9)
-    torch.testing.assert_close(other.on_ids(0, 10.0).items().detach(), items)
+    torch.testing.assert_close(other.on_ids(MODEL, 0, 10.0).items().detach(), items)
 
 
 def test_no_share_needs_and_reads_no_training_history(target):

@@ -19,7 +19,7 @@ from pocketrec.errors import RunError
 from pocketrec.splits import Cases, Indices
 from teacher import sequence as module
 from teacher.recipe import SequenceRecipe
-from teacher.sequence import SequenceModel, SequenceScorer, readable, train
+from teacher.sequence import SequenceModel, SequenceScorer, for_density, readable, train
 from training import schedule
 from training.sequences import PAD
 
@@ -432,6 +432,14 @@ class TestDeadline:
         assert progress == sorted(progress)
         assert progress[0] == 0.0
         assert progress[-1] <= 1.0
+
+
+def test_a_dense_catalogue_takes_a_part_of_the_dropout():
+    recipe = SequenceRecipe(dropout=0.4, projection_dropout=0.2, layers=3)
+    thinned = for_density(recipe, 100 * [np.arange(5)])
+    assert (thinned.dropout, thinned.projection_dropout) == pytest.approx((0.1, 0.05))
+    assert thinned.layers == 3
+    assert for_density(recipe, 20 * [np.arange(5)]) == recipe
 
 
 def test_histories_of_one_item_train_nothing_and_break_nothing() -> None:

@@ -1,10 +1,11 @@
 """Dropout of a random byte a number."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from training.dropout import Dropout
+from training.dropout import Dropout, dropout_share
 
 
 def test_as_many_are_left_as_torch_leaves_and_they_are_scaled_alike() -> None:
@@ -47,6 +48,14 @@ def test_the_seed_decides_and_evaluation_changes_nothing() -> None:
 @pytest.mark.parametrize("p", [0.999, 1 / 512])
 def test_never_all_and_never_a_negative_share(p: float) -> None:
     assert Dropout(p)(torch.ones(100_000)).sum() > 0
+
+
+def test_the_more_an_item_is_chosen_the_less_is_dropped() -> None:
+    once = [np.arange(8), np.arange(8, 20)]
+    assert dropout_share(once) == dropout_share(25 * once) == 1.0  # 25 interactions an item
+    assert dropout_share(100 * once) == pytest.approx(0.25)
+    assert dropout_share([*(100 * once), np.zeros(0, np.int64)]) == pytest.approx(0.25)
+    assert dropout_share([]) == dropout_share([np.zeros(0, np.int64)]) == 1.0
 
 
 def test_it_has_no_weights() -> None:
