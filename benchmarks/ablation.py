@@ -55,8 +55,8 @@ def weights(way: str) -> dict[str, float]:
 def ablate(folder: Path, ways: Sequence[str], seconds: float, seeds: int, out: Path) -> None:
     """Train the student in each way, ``seeds`` times ``seconds``; write ``out/ablation-NAME.json`` and print it.
 
-    All of them read the same item vectors and are fused with the same neighbour table: only what the sequence encoder
-    is taught differs.
+    All of them start from the teacher's item space and are fused with the same neighbour table: only what the sequence
+    encoder is taught differs.
 
     Raises:
         RunError: the run's teacher is not finished.
@@ -94,13 +94,15 @@ def _measure(
     counts = interaction_counts(split.train, items)
     torch.manual_seed(seed)
     space = ItemTable(artefact.features, counts > 0, recipe)
+    teacher = Teacher(artefact)
+    space.start_from(teacher.items, torch.from_numpy(counts))
     length = artefact.windows.shape[1]
     encoder = SequenceEncoder(length, recipe)
     train_sequence_encoder(
         space,
         encoder,
         artefact.windows,
-        Teacher(artefact),
+        teacher,
         split.validation,
         recipe,
         seed,

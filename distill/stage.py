@@ -241,7 +241,7 @@ def _train(
     """Train item table and sequence encoder for at most ``seconds``; ``epochs`` fixes their number.
 
     Args:
-        start: whose weights training begins with.
+        start: whose weights training begins with; else items begin where the teacher has them, if there is one.
     """
     torch.manual_seed(run.settings.seed)
     items = ItemTable(features, popularity > 0, recipe)
@@ -249,6 +249,8 @@ def _train(
     if start:
         items.load_state_dict(start.space, strict=False)
         encoder.load_state_dict(start.sequence.state_dict())
+    elif teacher:
+        items.start_from(teacher.items, torch.from_numpy(popularity))
     what = "the sequence encoder" if teacher else "the same student without a teacher"
     with report.task(f"Training {what}", 1.0) as advance:
         trained = train_sequence_encoder(

@@ -11,6 +11,9 @@ from torch.nn import functional
 from distill.recipe import StudentRecipe
 from training.dropout import Dropout
 
+START_RIDGE = 10.0
+"""Of the regression that an item space starts with, in interactions."""
+
 
 class TextEncoder(nn.Module):
     """Static token embeddings, averaged with learned token weights, then a small residual mixer; unit output.
@@ -158,6 +161,31 @@ class ItemTable(nn.Module):
             features, residual, warm = features[rows], self.residual(rows), warm[rows]
         residual = self.id_rate * self.dropout(residual * warm)
         return functional.normalize(self.project(self.dropout(features)) + residual, dim=-1)
+
+    @torch.no_grad()
+    def start_from(self, taught: Tensor, popularity: Tensor) -> None:
+        """Begin in another model's item space, as far as its main axes hold it.
+
+        The projection becomes the ridge regression of these on the features, each interaction an example, and the
+        residual what it leaves. Cosines are kept; the length is a new model's, of which ID residuals learn as fast.
+
+        Args:
+            taught: unit item vectors of the other model; float32 [N, D].
+            popularity: training interactions of each item; float32 [N].
+        """
+        d = self.project.out_features
+        known = taught[popularity > 0]
+        axes = torch.linalg.eigh(known.T @ known).eigenvectors[:, -d:]
+        axes = functional.pad(axes, (0, d - axes.shape[1]))
+        length = self.project(self.features).norm(dim=-1).mean()
+        target = length * functional.normalize(taught @ axes, dim=-1)
+        inputs = functional.pad(self.features, (0, 1), value=1.0)
+        weighted = inputs * popularity[:, None]
+        gram = weighted.T @ inputs + START_RIDGE * torch.eye(inputs.shape[1])
+        found = torch.linalg.solve(gram, weighted.T @ target)
+        self.project.weight.copy_(found[:-1].T)
+        self.project.bias.copy_(found[-1])
+        self.residual.weight.copy_(self.warm * (target - inputs @ found) / self.id_rate)
 
     def learned(self) -> dict[str, Tensor]:
         """Its parameters by name: all but the features, which the teacher gives."""

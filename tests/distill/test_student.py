@@ -161,3 +161,32 @@ class TestItemTable:
         table = item_table().train()
         first: Tensor = table.from_features()
         torch.testing.assert_close(first, table.from_features())
+
+    @pytest.mark.parametrize("rate", [1.0, 10.0])
+    def test_starts_where_the_teacher_has_the_items(self, rate: float) -> None:
+        # Of the warm ones all, in as many dimensions; of those that nobody chose what their features say.
+        recipe = RECIPE.model_copy(update={"id_rate": rate})
+        table = ItemTable(unit_rows((8, 5)), WARM, recipe).eval()
+        taught = torch.from_numpy(unit_rows((8, recipe.dimensions), seed=3))
+        length = table.project(table.features).norm(dim=-1).mean()
+        table.start_from(taught, torch.from_numpy(4.0 * WARM.astype(np.float32)))
+        with torch.no_grad():
+            found = table()
+            warm = torch.from_numpy(WARM)
+            torch.testing.assert_close(found[warm] @ found[warm].T, taught[warm] @ taught[warm].T)
+            torch.testing.assert_close(found[~warm], table.from_features()[~warm])
+            assert not table.residual.weight[~warm].any()
+            whole = table.project(table.features) + rate * table.residual.weight
+            torch.testing.assert_close(whole[warm].norm(dim=-1), length.expand(6))
+
+    def test_features_take_over_what_they_can_say(self) -> None:
+        # The teacher's space, of rank 5 in 24 dimensions, is a projection of the features.
+        raw, projection = unit_rows((40, 5), seed=1), unit_rows((5, 24), seed=2)
+        taught = functional.normalize(torch.from_numpy(raw @ projection), dim=-1)
+        features = taught.numpy() @ np.linalg.pinv(projection)
+        table = ItemTable(features, np.ones(40, dtype=bool), RECIPE).eval()
+        table.start_from(taught, torch.full((40,), 1e4))
+        with torch.no_grad():
+            found = table.from_features()
+        torch.testing.assert_close(found @ found.T, taught @ taught.T, atol=1e-3, rtol=1e-3)
+        assert table.residual.weight.abs().max() < 1e-3
