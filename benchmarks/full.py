@@ -22,6 +22,7 @@ MINUTES = {
     "goodreads": 18,
     "yelp": 20,
     "ibm-articles": 8,
+    "ifdb": 10,
 }
 """Data sets, and the time budget of their builds."""
 
