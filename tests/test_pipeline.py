@@ -256,20 +256,22 @@ def test_without_order_and_without_time_there_is_still_a_bundle(
     assert len(Recommender.open(run.folder / "bundle").recommend(["b003"], k=10)) == 10
 
 
-def test_with_and_without_a_teacher_the_student_has_as_long(
+def test_without_a_teacher_the_student_has_as_long_and_starts_anew(
     built: Built, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[tuple[bool, float]] = []
+    given: list[tuple[bool, bool, float]] = []
     train = distill.stage.train_sequence_encoder
 
     def spy(table: Any, encoder: Any, windows: Any, teacher: Any, *others: Any) -> Any:
-        given.append((teacher is not None, others[3]))
+        given.append((teacher is not None, bool(table.residual.weight.any()), others[3]))
         return train(table, encoder, windows, teacher, *others)
 
     monkeypatch.setattr(distill.stage, "train_sequence_encoder", spy)
     build(Run.open(tmp_path / "run", built.data, minutes=0.05, recipe=built.recipe))
-    (_, taught), (is_taught, alone), _ = given
+    (_, starts_there, taught), (is_taught, starts_too, alone), _ = given
+    assert starts_there
     assert not is_taught
+    assert not starts_too
     assert alone == taught > 0
 
 

@@ -16,9 +16,8 @@ SPARSE = 25.0
 def dropout_share(sequences: Sequence[Indices]) -> float:
     """How much of its dropout a sequence model needs, in (0, 1]: less where items are chosen often.
 
-    There is less to learn by heart, and what is dropped costs training that a time budget does not give back: with 135
-    interactions an item all of it costs .008 of a validation NDCG@10 of .197, with 16 of them a quarter of it costs
-    .001 of .032 (docs/transfer.md).
+    There is less to learn by heart, and what is dropped costs training that a time budget does not give back
+    (docs/transfer.md, with the trials that ``SPARSE`` comes from).
     """
     chosen = np.concatenate([np.zeros(0, np.int64), *sequences])
     return min(1.0, SPARSE * len(np.unique(chosen)) / len(chosen)) if len(chosen) else 1.0
