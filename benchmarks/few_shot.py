@@ -279,17 +279,23 @@ class FewShot:
         sequences, _ = readable(self.split.train, self.split.unordered)
         recipe = for_density(recipe, sequences)
         on_ids = partial(target.on_ids, recipe)
-        _, found[SASREC], _ = self._trained(SASREC, on_ids, recipe.id_rates)
+        _, found[SASREC], _ = self._trained(SASREC, recipe, on_ids, recipe.id_rates)
         from_scratch = partial(target.from_scratch, recipe, features)
-        rate, found[SCRATCH], scratch = self._trained(SCRATCH, from_scratch, recipe.tried_rates)
+        rate, found[SCRATCH], scratch = self._trained(
+            SCRATCH, recipe, from_scratch, recipe.tried_rates
+        )
         if base:
             transferred = partial(target.transferred, recipe, features)
-            _, found[TRANSFER], after = self._trained(TRANSFER, transferred, (rate,))
+            _, found[TRANSFER], after = self._trained(TRANSFER, recipe, transferred, (rate,))
             found[TOGETHER] = self._judge(SequenceScorer(scratch, after), TOGETHER)
         return found
 
     def _trained(
-        self, name: str, make: Callable[[int, float], SequenceModel], rates: Sequence[float]
+        self,
+        name: str,
+        recipe: SequenceRecipe,
+        make: Callable[[int, float], SequenceModel],
+        rates: Sequence[float],
     ) -> tuple[float, Fitted, SequenceModel]:
         """The model of the ID rate that validation prefers, each trained for as long."""
         sequences, as_sets = readable(self.split.train, self.split.unordered)
@@ -301,7 +307,7 @@ class FewShot:
                     model,
                     sequences,
                     self.split.validation,
-                    schedule(self.target.recipe.sequence, self.share),
+                    schedule(recipe, self.share),
                     self.seed,
                     self.seconds,
                     shuffle=as_sets,

@@ -84,11 +84,7 @@ def pareto(systems: list[System], cost: str, unit: str) -> go.Figure:
             y=[system.ndcg],
             mode="markers+text",
             text=[system.name],
-            textposition="top right"
-            if place == 0
-            else "middle left"
-            if place == len(known) - 1
-            else "bottom right",
+            textposition=f"{_side(system, known)} {'right' if place < len(known) - 1 else 'left'}",
             cliponaxis=False,
             marker={"color": _colour(system.name), "size": 12},
             error_y={
@@ -108,6 +104,13 @@ def pareto(systems: list[System], cost: str, unit: str) -> go.Figure:
     figure.update_xaxes(type="log", title=unit)
     figure.update_yaxes(rangemode="tozero")
     return figure
+
+
+def _side(system: System, systems: list[System]) -> str:
+    """Where a label is out of the way of the system nearest in accuracy: ``top`` or ``bottom``."""
+    others = [other for other in systems if other is not system]
+    nearest = min(others, key=lambda other: abs(other.ndcg - system.ndcg), default=system)
+    return "top" if (system.ndcg, system.name) >= (nearest.ndcg, nearest.name) else "bottom"
 
 
 def intervals(systems: list[System]) -> go.Figure:

@@ -25,7 +25,7 @@ from device_app.theme import register_fonts
 from device_app.widgets import basics, focus, snackbar
 from device_app.widgets.navigation import PLACES
 from device_app.worker import Worker
-from pocketrec.errors import PocketRecError
+from pocketrec.errors import BundleError, PocketRecError
 
 if TYPE_CHECKING:
     from device_app.session import Session
@@ -232,8 +232,9 @@ class PocketRecApp(App):
         self._snackbar.hide()
 
     def report(self, error: PocketRecError) -> None:
-        """Say what went wrong."""
-        self.say(str(error))
+        """Say what went wrong; of a bundle, whose errors are in English, first that in the language in use."""
+        lead = tr("The bundle cannot be used.") if isinstance(error, BundleError) else ""
+        self.say(f"{lead} {error}".lstrip())
 
     def reload(self) -> None:
         """What is shown may have changed."""

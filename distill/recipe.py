@@ -48,6 +48,8 @@ class StudentRecipe(BaseModel):
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 1024
     """Sampled items in the loss where the catalogue holds more than twice as many."""
+    exact_windows: bool = False
+    """As in the teacher: compare each item with all of a step's windows, too."""
     epochs: PositiveInt = 30
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 10
@@ -74,10 +76,14 @@ class StudentRecipe(BaseModel):
     """Base text encoder to start from: a folder that ``pocketrec pretrain-text`` wrote, "auto" for the released one, or
     "none"."""
 
-    def thinned(self, share: float) -> "StudentRecipe":
-        """The same with ``share`` of its dropout."""
+    def for_share(self, share: float) -> "StudentRecipe":
+        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly."""
         return self.model_copy(
-            update={"dropout": share * self.dropout, "item_dropout": share * self.item_dropout}
+            update={
+                "dropout": share * self.dropout,
+                "item_dropout": share * self.item_dropout,
+                "exact_windows": self.exact_windows or share < 1,
+            }
         )
 
     @model_validator(mode="after")

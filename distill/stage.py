@@ -73,7 +73,7 @@ def student_recipe(run: Run) -> StudentRecipe:
     recipe = run.recipe("student", StudentRecipe)
     found = recipe.id_rate or run.facts("teacher/holdout")["id_rate"]
     share = dropout_share(run.split.train)
-    return recipe.thinned(share).model_copy(update={"id_rate": found})
+    return recipe.for_share(share).model_copy(update={"id_rate": found})
 
 
 def _distill(

@@ -1,6 +1,5 @@
 """Training of the sequence encoder: cross-entropy on the next item beside what the teacher says."""
 
-import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -9,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from distill.losses import (
     embedding_distillation,
@@ -23,8 +21,9 @@ from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.splits import Cases, Indices
+from training.next_item import compare
 from training.schedule import Course
-from training.sequences import PAD, batches, renumbered, trimmed
+from training.sequences import PAD, batches, trimmed
 
 
 class Teacher:
@@ -145,38 +144,17 @@ def _loss(
     teacher: Teacher | None,
     recipe: StudentRecipe,
 ) -> Tensor:
-    items, batch = len(table.features), trimmed(cut[rows])
-    used, negatives = None, None  # item numbers; None stands for the whole catalogue
-    if items > 2 * recipe.negatives:
-        negatives = torch.randint(items, (recipe.negatives,))
-        found = renumbered(batch, negatives.numpy())
-        used, local, drawn = (torch.from_numpy(part) for part in found)
-    else:
-        local = torch.from_numpy(batch)
-    vectors = table(used)
-    predicted = local != PAD
-    predicted[:, 0] = False  # from nothing only popularity could be learned
-    users = encoder(vectors[local[:, :-1].clamp(min=0)])[predicted]
-    targets = local[predicted]
-    if negatives is None:
-        logits = users @ vectors.T
-        hard = functional.cross_entropy(logits, targets)
-    else:
-        logits = users @ vectors[drawn].T
-        own = (users * vectors[targets]).sum(dim=-1, keepdim=True)
-        # The same correction as in the teacher: M uniform draws stand for all N items, less those of the target.
-        others = logits + math.log(items / recipe.negatives)
-        others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
-        hard = functional.cross_entropy(
-            torch.cat([own, others], dim=1), torch.zeros(len(targets), dtype=torch.int64)
-        )
+    batch = trimmed(cut[rows])
+    comparison = compare(batch, len(table.features), recipe.negatives, recipe.exact_windows)
+    vectors = table(comparison.items)
+    users = encoder(vectors[comparison.windows[:, :-1].clamp(min=0)])[comparison.predicted]
+    hard = comparison.loss(users, vectors)
     if teacher is None:
         return hard
     parts = [recipe.cross_entropy * hard]
     if recipe.logit_distillation or recipe.ranking_distillation:
-        # Of all items at hand, the batch's too: what the teacher thinks likely is seldom among random ones.
-        known = logits if used is None else users @ vectors.T
-        soft = teacher.logits(torch.from_numpy(rows), predicted, used)
+        known = users @ vectors.T
+        soft = teacher.logits(torch.from_numpy(rows), comparison.predicted, comparison.items)
         if weight := recipe.logit_distillation:
             kept = logit_distillation(known, soft, recipe.distillation_temperature)
             parts.append(weight * kept)
@@ -185,7 +163,8 @@ def _loss(
             parts.append(weight * ranking_distillation(known, soft, best))
     if recipe.embedding_distillation or recipe.relation_distillation:
         some = torch.randperm(len(vectors))[: recipe.compared_items]
-        taught = teacher.items[some if used is None else used[some]]
+        compared = comparison.items
+        taught = teacher.items[some if compared is None else compared[some]]
         if bridge is not None:
             found_there = embedding_distillation(bridge(vectors[some]), taught)
             parts.append(recipe.embedding_distillation * found_there)

@@ -42,6 +42,9 @@ class SequenceRecipe(Strict):
     """Most places to predict a step: long histories make smaller batches."""
     negatives: PositiveInt = 1024
     """Sampled negatives where the catalogue holds more than twice as many items."""
+    exact_windows: bool = False
+    """Beside these compare each item with all of a step's windows, see ``training.next_item.compare``; where items are
+    chosen often it is done anyway."""
     epochs: PositiveInt = 60
     evaluate_every: PositiveInt = 2
     patience: PositiveInt = 8
@@ -61,12 +64,13 @@ class SequenceRecipe(Strict):
             raise ValueError(f"expected a divisor of dimensions = {dimensions}")
         return heads
 
-    def thinned(self, share: float) -> "SequenceRecipe":
-        """The same with ``share`` of its dropout."""
+    def for_share(self, share: float) -> "SequenceRecipe":
+        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly."""
         return self.model_copy(
             update={
                 "dropout": share * self.dropout,
                 "projection_dropout": share * self.projection_dropout,
+                "exact_windows": self.exact_windows or share < 1,
             }
         )
 

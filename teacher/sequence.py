@@ -22,8 +22,9 @@ from pocketrec.splits import Cases, Indices
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
 from training.dropout import Dropout, dropout_share
+from training.next_item import compare
 from training.schedule import Course
-from training.sequences import PAD, batches, renumbered, trimmed, windows
+from training.sequences import PAD, batches, trimmed, windows
 
 
 class SequenceModel(nn.Module):
@@ -140,8 +141,8 @@ def readable(sequences: list[Indices], unordered: Indices) -> tuple[list[Indices
 
 
 def for_density(recipe: SequenceRecipe, sequences: list[Indices]) -> SequenceRecipe:
-    """``recipe`` with as much of its dropout as data of that density need."""
-    return recipe.thinned(dropout_share(sequences))
+    """``recipe`` as data of that density need it."""
+    return recipe.for_share(dropout_share(sequences))
 
 
 @dataclass(frozen=True)
@@ -211,8 +212,7 @@ def train(
             progress(course.share(part))
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * course.rate(part)
-            batch = torch.from_numpy(trimmed(cut[rows])).to(device)
-            loss = _loss(model, batch, recipe.negatives)
+            loss = _loss(model, trimmed(cut[rows]), recipe)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -231,29 +231,13 @@ def train(
     return Trained(course.best, made, course.seconds)
 
 
-def _loss(model: SequenceModel, batch: Tensor, negatives: int) -> Tensor:
-    """Cross-entropy of each next item; over the whole catalogue, or over uniform negatives with the logit corrected.
-
-    A window's first item is read but not predicted: from nothing only popularity could be learned.
-    Sampled negatives stand for the catalogue: adding log(N / M) to each of the M logits, and leaving out draws of the
-    target itself, makes the sampled sum an unbiased estimate of the full one (Jean et al. 2015).
-    """
-    catalogue = len(model.vectors)
-    rows = drawn = None
-    if catalogue > 2 * negatives:
-        found = renumbered(batch.cpu().numpy(), torch.randint(catalogue, (negatives,)).numpy())
-        rows, batch, drawn = (torch.from_numpy(part).to(batch.device) for part in found)
-    items = model.items(rows)
-    predicted = batch != PAD
-    predicted[:, 0] = False
-    scaled = model(batch[:, :-1], items)[predicted] * model.temperature
-    targets = batch[predicted]
-    if drawn is None:
-        return functional.cross_entropy(scaled @ items.T, targets)
-    own = (scaled * items[targets]).sum(dim=-1, keepdim=True)
-    others = scaled @ items[drawn].T + math.log(catalogue / negatives)
-    others = others.masked_fill(drawn[None, :] == targets[:, None], -torch.inf)
-    return functional.cross_entropy(torch.cat([own, others], dim=1), torch.zeros_like(targets))
+def _loss(model: SequenceModel, batch: npt.NDArray[np.int64], recipe: SequenceRecipe) -> Tensor:
+    """Cross-entropy of each next item, over the whole catalogue or a sample of it."""
+    catalogue, device = len(model.vectors), model.vectors.device
+    found = compare(batch, catalogue, recipe.negatives, recipe.exact_windows, device)
+    items = model.items(found.items)
+    users = model(found.windows[:, :-1], items)[found.predicted] * model.temperature
+    return found.loss(users, items)
 
 
 class SequenceScorer:

@@ -145,6 +145,7 @@ def test_what_is_no_bundle_is_refused_and_all_stays(settings: Any, downloads: Pa
     settings.until(lambda: settings.shown("FileRow", name="photos.zip"))
     settings.tap(settings.shown("FileRow", name="photos.zip")[0])
     settings.until(lambda: "photos.zip: " in settings.snack)
+    assert settings.snack.startswith("The bundle cannot be used. ")
     assert installed_bundles().present is None
     assert settings.app.is_open
 

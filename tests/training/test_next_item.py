@@ -1,0 +1,118 @@
+"""The loss of the next item: by loops over places, and what a sample of the catalogue stands for."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from training.next_item import Comparison, compare
+from training.sequences import PAD
+
+WINDOWS = np.array([[3, 7, 1, 9], [5, 2, PAD, PAD], [8, PAD, PAD, PAD]])
+DIMENSIONS = 6
+
+
+def draw(monkeypatch: pytest.MonkeyPatch, *items: int) -> None:
+    monkeypatch.setattr(torch, "randint", lambda high, size: torch.tensor(items))
+
+
+def vectors(count: int, seed: int) -> Tensor:
+    return torch.randn(count, DIMENSIONS, generator=torch.Generator().manual_seed(seed))
+
+
+def loss(comparison: Comparison, users: Tensor, items: Tensor) -> float:
+    needed = items if comparison.items is None else items[comparison.items]
+    return comparison.loss(users, needed).item()
+
+
+def by_loops(users: Tensor, items: Tensor) -> float:
+    """Each place of ``WINDOWS`` but the first of a row is told from all items that its window does not hold."""
+    losses, user = [], iter(users)
+    for window in WINDOWS:
+        held = window[window != PAD].tolist()
+        for target in held[1:]:
+            logits = (items @ next(user)).exp()
+            others = sum(logits[i] for i in range(len(items)) if i not in held)
+            losses.append(-(logits[target] / (logits[target] + others)).log())
+    return float(torch.stack(losses).mean())
+
+
+def test_the_first_item_of_a_window_and_padding_are_not_predicted() -> None:
+    predicted = compare(WINDOWS, catalogue=20, negatives=10, exactly=False).predicted
+    assert predicted.tolist() == [
+        [False, True, True, True],
+        [False, True, False, False],
+        4 * [False],
+    ]
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+def test_a_small_catalogue_is_compared_whole(exactly: bool) -> None:
+    users, items = vectors(4, 0), vectors(20, 1)
+    comparison = compare(WINDOWS, catalogue=20, negatives=10, exactly=exactly)
+    assert comparison.items is None
+    assert loss(comparison, users, items) == pytest.approx(by_loops(users, items), rel=1e-5)
+
+
+def test_a_sample_of_everything_is_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(monkeypatch, *range(20))
+    users, items = vectors(4, 0), vectors(20, 1)
+    comparison = compare(WINDOWS, catalogue=20, negatives=9, exactly=True)
+    assert comparison.items is not None
+    assert loss(comparison, users, items) == pytest.approx(by_loops(users, items), rel=1e-5)
+
+
+def test_uniform_draws_are_right_in_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
+    # exp(loss) = 1 + sum over the others of exp(logit) / exp(logit of the target): over draws in which every item
+    # stands at every place equally often, its mean is exactly that of the whole catalogue.
+    users, items, window = vectors(1, 0), vectors(20, 1), np.array([[3, 7]])
+    found = []
+    for first in range(20):
+        draw(monkeypatch, *((first + np.arange(5)) % 20).tolist())
+        comparison = compare(window, catalogue=20, negatives=5, exactly=False)
+        found.append(math.exp(loss(comparison, users, items)))
+    whole = compare(window, catalogue=20, negatives=20, exactly=False)
+    assert np.mean(found) == pytest.approx(math.exp(loss(whole, users, items)), rel=1e-4)
+
+
+def test_what_a_window_holds_is_no_wrong_answer_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw(monkeypatch, 7, 3, 7)
+    for exactly in (False, True):
+        comparison = compare(np.array([[3, 7]]), catalogue=20, negatives=3, exactly=exactly)
+        assert loss(comparison, vectors(1, 0), vectors(20, 1)) == 0.0
+
+
+def test_exact_windows_stand_for_themselves_and_draws_for_the_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw(monkeypatch, 0, 3, 12, 12)
+    comparison = compare(WINDOWS, catalogue=100, negatives=4, exactly=True)
+    assert comparison.items is not None
+    assert comparison.items[comparison.others].tolist() == [0, 1, 2, 3, 5, 7, 8, 9, 12]
+    # 0 and 12 stand for the 93 items that no window holds.
+    expected = [math.log(93 / 2), 0, 0, 0, 0, 0, 0, 0, math.log(93 / 2)]
+    np.testing.assert_allclose(comparison.weights, expected, rtol=1e-6)
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 59), min_size=1, max_size=4), min_size=1, max_size=5),
+    st.integers(1, 29),
+    st.booleans(),
+)
+def test_a_sample_counts_as_many_items_as_the_catalogue_holds(
+    histories: list[list[int]], negatives: int, exactly: bool
+) -> None:
+    windows = np.full((len(histories), 4), PAD)
+    for row, history in zip(windows, histories, strict=True):
+        row[: len(history)] = history
+    comparison = compare(windows, 60, negatives, exactly)
+    assert comparison.items is not None
+    filled = windows != PAD
+    named = comparison.items[comparison.windows[torch.from_numpy(filled)]]
+    np.testing.assert_array_equal(named, windows[filled])
+    if not exactly or len(comparison.items) > len(np.unique(windows[filled])):
+        assert comparison.weights.exp().sum().item() == pytest.approx(60, rel=1e-4)

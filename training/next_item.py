@@ -1,0 +1,98 @@
+"""The loss that sequence models learn from: which item comes next, told from the catalogue or from a sample of it."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from training.sequences import PAD, renumbered
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What the next items of a batch are told from.
+
+    Attributes:
+        items: item numbers that are needed, int64 [R]; None for the whole catalogue.
+        windows: the batch as places among them, int64 [B, L], right-padded with PAD.
+        predicted: bool [B, L], the filled places but each first one: from nothing only popularity could be learned.
+        others: the wrong answers, places among the items; int64 [C].
+        weights: log of how many items each of these stands for; float32 [C].
+    """
+
+    items: Tensor | None
+    windows: Tensor
+    predicted: Tensor
+    others: Tensor
+    weights: Tensor
+
+    def loss(self, users: Tensor, vectors: Tensor) -> Tensor:
+        """Mean cross-entropy of the predicted items.
+
+        The other items of a window are no wrong answers to it: those before are never recommended again, those after are
+        right ones too.
+
+        Args:
+            users: float32 [P, d], one for each predicted place, temperature included.
+            vectors: float32 [R, d], of ``items``.
+        """
+        held = torch.zeros(
+            (len(self.windows), len(vectors)), dtype=torch.bool, device=vectors.device
+        )
+        rows, _ = (filled := self.windows != PAD).nonzero(as_tuple=True)
+        held[rows, self.windows[filled]] = True
+        window, _ = self.predicted.nonzero(as_tuple=True)
+        targets = self.windows[self.predicted]
+        own = (users * vectors[targets]).sum(dim=-1, keepdim=True)
+        others = users @ vectors[self.others].T + self.weights
+        others = others.masked_fill(held[:, self.others][window], -torch.inf)
+        return functional.cross_entropy(torch.cat([own, others], dim=1), torch.zeros_like(targets))
+
+
+def compare(
+    windows: npt.NDArray[np.int64],
+    catalogue: int,
+    negatives: int,
+    exactly: bool,
+    device: torch.device | None = None,
+) -> Comparison:
+    """What a batch is told from: ``negatives`` uniform draws, or the whole catalogue of at most twice as many items.
+
+    Each draw stands for N / M items, so that the sum over the sample estimates that over the catalogue (Jean et al. 2015,
+    arXiv:1412.2007).
+
+    Args:
+        windows: int64 [B, L], right-padded with PAD.
+        catalogue: N, how many items there are.
+        negatives: M, how many are drawn.
+        exactly: whether the items of all windows are wrong answers that stand for themselves, and those drawn beside them
+            for the rest. What is chosen often, which the sum hangs on, is then seldom missed; that helps where there is
+            much to learn from and hurts where there is little (docs/transfer.md).
+        device: where the answer goes.
+    """
+    items = None
+    local, others, weights = windows, np.arange(catalogue), np.zeros(catalogue)
+    if catalogue > 2 * negatives:
+        drawn = torch.randint(catalogue, (negatives,)).numpy()
+        items, local, others = renumbered(windows, drawn)
+        weights = np.full(negatives, math.log(catalogue / negatives))
+        if exactly:
+            others = np.arange(len(items))
+            held = np.unique(local[local != PAD])
+            alone = len(items) - len(held)
+            weights = np.full(len(items), math.log((catalogue - len(held)) / max(alone, 1)))
+            weights[held] = 0.0
+
+    def tensor(array: npt.NDArray[np.generic]) -> Tensor:
+        return torch.from_numpy(array).to(device)
+
+    predicted = local != PAD
+    predicted[:, 0] = False
+    return Comparison(
+        None if items is None else tensor(items),
+        *map(tensor, (local, predicted, others, weights.astype(np.float32))),
+    )
