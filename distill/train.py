@@ -153,6 +153,7 @@ def _loss(
         return hard
     parts = [recipe.cross_entropy * hard]
     if recipe.logit_distillation or recipe.ranking_distillation:
+        # Of all items at hand, the windows' too: what the teacher thinks likely is seldom among random ones.
         known = users @ vectors.T
         soft = teacher.logits(torch.from_numpy(rows), comparison.predicted, comparison.items)
         if weight := recipe.logit_distillation:
@@ -163,8 +164,8 @@ def _loss(
             parts.append(weight * ranking_distillation(known, soft, best))
     if recipe.embedding_distillation or recipe.relation_distillation:
         some = torch.randperm(len(vectors))[: recipe.compared_items]
-        compared = comparison.items
-        taught = teacher.items[some if compared is None else compared[some]]
+        items = comparison.items
+        taught = teacher.items[some if items is None else items[some]]
         if bridge is not None:
             found_there = embedding_distillation(bridge(vectors[some]), taught)
             parts.append(recipe.embedding_distillation * found_there)
