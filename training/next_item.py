@@ -43,7 +43,8 @@ class Comparison:
         held = torch.zeros(
             (len(self.windows), len(vectors)), dtype=torch.bool, device=vectors.device
         )
-        rows, _ = (filled := self.windows != PAD).nonzero(as_tuple=True)
+        filled = self.windows != PAD
+        rows, _ = filled.nonzero(as_tuple=True)
         held[rows, self.windows[filled]] = True
         window, _ = self.predicted.nonzero(as_tuple=True)
         targets = self.windows[self.predicted]
@@ -83,9 +84,11 @@ def compare(
         if exactly:
             others = np.arange(len(items))
             held = np.unique(local[local != PAD])
-            alone = len(items) - len(held)
-            weights = np.full(len(items), math.log((catalogue - len(held)) / max(alone, 1)))
-            weights[held] = 0.0
+            rest, alone = catalogue - len(held), len(items) - len(held)
+            weights = np.zeros(len(items))
+            if alone:
+                weights[:] = math.log(rest / alone)
+                weights[held] = 0.0
 
     def tensor(array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(device)

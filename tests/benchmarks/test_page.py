@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks.compare import read
 from benchmarks.page import main, page
-from benchmarks.page_figures import System, front, systems_of
+from benchmarks.page_figures import System, front, pareto, systems_of
 from pocketrec.files import read_json
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
@@ -132,6 +132,14 @@ def test_the_front_holds_what_no_other_system_beats_in_both() -> None:
     unknown = system("never measured", 0.2, None)
     assert front([worse, unknown, large, middle, small], "size") == [small, large]
     assert front([unknown], "size") == []
+
+
+def test_labels_keep_away_from_the_system_nearest_in_accuracy() -> None:
+    both = [system("low", 0.037, 30.0), system("high", 0.046, 9.0), system("best", 0.078, 5.0)]
+    places = {trace.text[0]: trace.textposition for trace in pareto(both, "size", "MB").data[1:]}
+    assert places == {"best": "top right", "high": "top right", "low": "bottom left"}
+    (alone,) = pareto(both[:1], "size", "MB").data[1:]
+    assert alone.textposition == "top left"
 
 
 def test_the_command_writes_one_file(tmp_path: Path) -> None:

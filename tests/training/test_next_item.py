@@ -98,6 +98,13 @@ def test_exact_windows_stand_for_themselves_and_draws_for_the_rest(
     np.testing.assert_allclose(comparison.weights, expected, rtol=1e-6)
 
 
+def test_windows_may_hold_the_whole_catalogue() -> None:
+    windows = np.arange(20).reshape(2, 10)
+    users, items = vectors(18, 0), vectors(20, 1)
+    sampled, whole = (compare(windows, 20, negatives, exactly=True) for negatives in (5, 20))
+    assert loss(sampled, users, items) == pytest.approx(loss(whole, users, items), rel=1e-5)
+
+
 @given(
     st.lists(st.lists(st.integers(0, 59), min_size=1, max_size=4), min_size=1, max_size=5),
     st.integers(1, 29),
