@@ -1,13 +1,15 @@
 """The loss that sequence models learn from: which item comes next, told from the catalogue or from a sample of it."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.autograd.function import once_differentiable
 
 from training.sequences import PAD, renumbered
 
@@ -47,11 +49,43 @@ class Comparison:
         rows, _ = filled.nonzero(as_tuple=True)
         held[rows, self.windows[filled]] = True
         window, _ = self.predicted.nonzero(as_tuple=True)
-        targets = self.windows[self.predicted]
-        own = (users * vectors[targets]).sum(dim=-1, keepdim=True)
-        others = users @ vectors[self.others].T + self.weights
-        others = others.masked_fill(held[:, self.others][window], -torch.inf)
-        return functional.cross_entropy(torch.cat([own, others], dim=1), torch.zeros_like(targets))
+        stands_for = self.weights.masked_fill(held[:, self.others], -torch.inf)
+        targets, others = vectors[self.windows[self.predicted]], vectors[self.others]
+        apply: Callable[..., Tensor] = _CrossEntropy.apply
+        return apply(users, targets, others, stands_for[window])
+
+
+class _CrossEntropy(torch.autograd.Function):
+    """Mean of log(1 + sum exp(other logits + what each stands for - own logit)), with its gradients found on the way.
+
+    There are many times more logits than numbers in anything else of a step, and on a CPU each pass over them counts:
+    in their place lie first their exponentials and then their gradients, and they are never kept.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, users: Tensor, targets: Tensor, others: Tensor, stands_for: Tensor
+    ) -> Tensor:
+        """users and targets float32 [P, d], others float32 [C, d], stands_for float32 [P, C] -> float32 scalar."""
+        own = (users * targets).sum(dim=1, keepdim=True)
+        logits = torch.addmm(stands_for, users, others.T)
+        largest = torch.maximum(logits.amax(dim=1, keepdim=True), own)
+        odds, own_odds = logits.sub_(largest).exp_(), (own - largest).exp()
+        total = odds.sum(dim=1, keepdim=True) + own_odds
+        each = 1 / (total * len(users))
+        gradients, own_gradients = odds.mul_(each), own_odds * each - 1 / len(users)
+        ctx.save_for_backward(
+            gradients @ others + own_gradients * targets,
+            own_gradients * users,
+            gradients.T @ users,
+        )
+        return (total.log() + largest - own).mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        users, targets, others = (scale * found for found in ctx.saved_tensors)
+        return users, targets, others, None
 
 
 def compare(

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from training.next_item import Comparison, compare
 from training.sequences import PAD
@@ -103,6 +104,30 @@ def test_windows_may_hold_the_whole_catalogue() -> None:
     users, items = vectors(18, 0), vectors(20, 1)
     sampled, whole = (compare(windows, 20, negatives, exactly=True) for negatives in (5, 20))
     assert loss(sampled, users, items) == pytest.approx(loss(whole, users, items), rel=1e-5)
+
+
+@pytest.mark.parametrize("exactly", [False, True])
+@pytest.mark.parametrize("temperature", [1.0, 100.0])
+def test_gradients_are_those_of_cross_entropy(exactly: bool, temperature: float) -> None:
+    torch.manual_seed(0)
+    comparison = compare(WINDOWS, catalogue=100, negatives=10, exactly=exactly)
+    assert comparison.items is not None
+    users, items = vectors(4, 0) * temperature, vectors(len(comparison.items), 1)
+    users.requires_grad_()
+    items.requires_grad_()
+    (3 * comparison.loss(users, items)).backward()
+    found = users.grad, items.grad
+    users.grad = items.grad = None
+    losses, places = [], comparison.predicted.nonzero().tolist()
+    for user, (row, place) in zip(users, places, strict=True):
+        window = comparison.windows[row]
+        others = ~torch.isin(comparison.others, window)
+        logits = items[comparison.others] @ user + comparison.weights
+        told = torch.cat([items[window[place]] @ user[:, None], logits[others]])
+        losses.append(functional.cross_entropy(told, torch.tensor(0)))
+    (3 * torch.stack(losses).mean()).backward()
+    for gradient, expected in zip(found, (users.grad, items.grad), strict=True):
+        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
 @given(
