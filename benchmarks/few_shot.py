@@ -277,9 +277,9 @@ class FewShot:
         if not self.share:
             return found
         sequences, _ = readable(self.split.train, self.split.unordered)
-        recipe = for_density(recipe, sequences)
+        rates, recipe = recipe.id_rates, for_density(recipe, sequences)
         on_ids = partial(target.on_ids, recipe)
-        _, found[SASREC], _ = self._trained(SASREC, recipe, on_ids, recipe.id_rates)
+        _, found[SASREC], _ = self._trained(SASREC, recipe, on_ids, rates)
         from_scratch = partial(target.from_scratch, recipe, features)
         rate, found[SCRATCH], scratch = self._trained(
             SCRATCH, recipe, from_scratch, recipe.tried_rates

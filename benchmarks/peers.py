@@ -133,11 +133,11 @@ def _sasrec(run: Run, recipe: SequenceRecipe, seconds: float) -> Peer:
     split, seed, cases = run.split, run.settings.seed, _cases(run)
     items, length = len(run.dataset.ids), run.facts("teacher/holdout")["length"]
     sequences, as_sets = readable(split.train, split.unordered)
-    recipe = for_density(recipe, sequences)
+    thinned = for_density(recipe, sequences)
     tried = []
     for rate in recipe.id_rates:
-        model = on_ids(items, length, recipe, rate, seed)
-        train(model, sequences, split.validation, recipe, seed, seconds, shuffle=as_sets)
+        model = on_ids(items, length, thinned, rate, seed)
+        train(model, sequences, split.validation, thinned, seed, seconds, shuffle=as_sets)
         scorer = SequenceScorer(model)
         reached = float(metrics.ndcg_at(rank_targets(scorer.scores, cases), 10).mean())
         tried.append((reached, rate, scorer))

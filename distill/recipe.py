@@ -11,6 +11,8 @@ from pydantic import (
     model_validator,
 )
 
+from training.dropout import DROPOUT_EPOCHS
+
 AUTO, NONE = "auto", "none"
 
 
@@ -22,6 +24,8 @@ class StudentRecipe(BaseModel):
     heads: PositiveInt = Field(2, validate_default=True)
     dropout: float = Field(0.2, ge=0, lt=1)
     """Where items are chosen seldom, as all dropout; see ``training.dropout.dropout_share``."""
+    dropout_epochs: int = Field(0, ge=0)
+    """Epochs that the time must be enough for, or nothing is dropped."""
     item_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the vectors that the item space is projected from."""
     id_rate: PositiveFloat | None = None
@@ -82,6 +86,7 @@ class StudentRecipe(BaseModel):
             update={
                 "dropout": share * self.dropout,
                 "item_dropout": share * self.item_dropout,
+                "dropout_epochs": DROPOUT_EPOCHS if share < 1 else self.dropout_epochs,
                 "exact_windows": self.exact_windows or share < 1,
             }
         )

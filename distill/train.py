@@ -21,6 +21,7 @@ from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.splits import Cases, Indices
+from training.dropout import set_dropout
 from training.next_item import compare
 from training.schedule import Course
 from training.sequences import PAD, batches, trimmed
@@ -105,6 +106,7 @@ def train_sequence_encoder(
     first, best_state = deepcopy(taught.state_dict()), None
     while course.running:
         both.train()
+        set_dropout(both, course.affordable >= recipe.dropout_epochs)
         steps = batches(windows, recipe.batch, recipe.batch_places, generator)
         for done, chosen in enumerate(steps):
             part = done / len(steps)

@@ -10,6 +10,8 @@ from pydantic import (
     field_validator,
 )
 
+from training.dropout import DROPOUT_EPOCHS
+
 NONE = "none"
 
 
@@ -23,6 +25,8 @@ class SequenceRecipe(Strict):
     heads: PositiveInt = Field(2, validate_default=True)
     dropout: float = Field(0.5, ge=0, lt=1)
     """Where items are chosen seldom, as all dropout; see ``training.dropout.dropout_share``."""
+    dropout_epochs: int = Field(0, ge=0)
+    """Epochs that the time must be enough for, or nothing is dropped."""
     projection_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the item vectors before their projection."""
     temperature: PositiveFloat = 15.0
@@ -31,7 +35,7 @@ class SequenceRecipe(Strict):
     """Add a learned ID residual to the projected text vector; pre-training never does."""
     id_rates: tuple[PositiveFloat, ...] = Field((1.0, 10.0), min_length=1)
     """How many times as fast as the rest the ID residual learns, chosen on validation: slow ones leave more to the
-    texts, which is better where interactions are few."""
+    texts, which is better where interactions are few. Where items are chosen often the highest is taken untried."""
     longest: int = Field(32, ge=2)
     """Most history items read; shorter where the data set's histories are."""
     learning_rate: PositiveFloat = 2e-3
@@ -65,12 +69,16 @@ class SequenceRecipe(Strict):
         return heads
 
     def for_share(self, share: float) -> "SequenceRecipe":
-        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly."""
+        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly and IDs learn
+        at the highest rate alone."""
+        dense = share < 1
         return self.model_copy(
             update={
                 "dropout": share * self.dropout,
                 "projection_dropout": share * self.projection_dropout,
-                "exact_windows": self.exact_windows or share < 1,
+                "dropout_epochs": DROPOUT_EPOCHS if dense else self.dropout_epochs,
+                "exact_windows": self.exact_windows or dense,
+                "id_rates": (max(self.id_rates),) if dense else self.id_rates,
             }
         )
 

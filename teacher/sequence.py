@@ -21,7 +21,7 @@ from pocketrec.files import atomic_write
 from pocketrec.splits import Cases, Indices
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
-from training.dropout import Dropout, dropout_share
+from training.dropout import Dropout, dropout_share, set_dropout
 from training.next_item import compare
 from training.schedule import Course
 from training.sequences import PAD, batches, trimmed, windows
@@ -204,6 +204,7 @@ def train(
         judge()
     while course.running:
         model.train()
+        set_dropout(model, course.affordable >= recipe.dropout_epochs)
         shown = [generator.permutation(s) for s in sequences] if shuffle else sequences
         cut = windows(shown, model.length)
         steps = batches(cut, recipe.batch, recipe.batch_places, generator)

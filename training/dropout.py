@@ -11,6 +11,8 @@ from pocketrec.splits import Indices
 
 SPARSE = 25.0
 """Interactions an item, on average, up to which all of the dropout is needed."""
+DROPOUT_EPOCHS = 10
+"""Epochs that the time must be enough for where items are chosen more often: before that nothing is learned by heart."""
 
 
 def dropout_share(sequences: Sequence[Indices]) -> float:
@@ -23,18 +25,29 @@ def dropout_share(sequences: Sequence[Indices]) -> float:
     return min(1.0, SPARSE * len(np.unique(chosen)) / len(chosen)) if len(chosen) else 1.0
 
 
+def set_dropout(model: nn.Module, active: bool) -> None:
+    """Let each ``Dropout`` of ``model`` drop something in training, or nothing."""
+    for module in model.modules():
+        if isinstance(module, Dropout):
+            module.active = active
+
+
 class Dropout(nn.Module):
     """Dropout (Srivastava et al. 2014) with masks of random bytes; ``p`` in [0, 1) is rounded to 256ths.
 
     On a CPU torch draws a number of its own for each value, one after the other: two fifths of a training step.
+
+    Attributes:
+        active: whether training drops anything.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
+        self.active = True
         self._dropped = min(round(256 * p), 255)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not self._dropped:
+        if not (self.training and self.active and self._dropped):
             return x
         if x.device.type != "cpu":
             return functional.dropout(x, self._dropped / 256)

@@ -40,6 +40,7 @@ class Course:
         self._epochs, self._every, self._patience = epochs, every, patience
         self._began = self._from = time.monotonic()
         self._deadline = math.inf if seconds is None else self._began + seconds
+        self._ended, self._last = self._began, math.inf
         self._again = False
 
     @property
@@ -50,6 +51,13 @@ class Course:
     def late(self) -> bool:
         """Whether the seconds are used up."""
         return time.monotonic() >= self._deadline
+
+    @property
+    def affordable(self) -> float:
+        """Epochs that all the seconds are enough for, as long as the last one took; 0 before the first has ended."""
+        if self._deadline == math.inf:
+            return math.inf
+        return (self._deadline - self._began) / self._last
 
     @property
     def seconds(self) -> float:
@@ -68,6 +76,8 @@ class Course:
     def end_epoch(self) -> bool:
         """Count an epoch; whether the weights are to be validated."""
         self.epoch += 1
+        now = time.monotonic()
+        self._last, self._ended = now - self._ended, now
         if self._every is None:
             return False
         return self._again or not self.running or self.epoch % self._every == 0

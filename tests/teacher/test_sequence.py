@@ -416,6 +416,8 @@ def test_a_dense_catalogue_takes_a_part_of_the_dropout():
     assert (thinned.dropout, thinned.projection_dropout) == pytest.approx((0.1, 0.05))
     assert thinned.layers == 3
     assert thinned.exact_windows
+    assert thinned.tried_rates == (10.0,)
+    assert thinned.dropout_epochs > recipe.dropout_epochs == 0
     assert for_density(recipe, 20 * [np.arange(5)]) == recipe
 
 

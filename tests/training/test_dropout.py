@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.dropout import Dropout, dropout_share
+from training.dropout import Dropout, dropout_share, set_dropout
 
 
 def test_as_many_are_left_as_torch_leaves_and_they_are_scaled_alike() -> None:
@@ -56,6 +56,14 @@ def test_the_more_an_item_is_chosen_the_less_is_dropped() -> None:
     assert dropout_share(100 * once) == pytest.approx(0.25)
     assert dropout_share([*(100 * once), np.zeros(0, np.int64)]) == pytest.approx(0.25)
     assert dropout_share([]) == dropout_share([np.zeros(0, np.int64)]) == 1.0
+
+
+def test_a_model_may_train_without_it() -> None:
+    model, ones = nn.Sequential(nn.Sequential(Dropout(0.5))), torch.ones(100)
+    set_dropout(model, active=False)
+    assert torch.equal(model(ones), ones)
+    set_dropout(model, active=True)
+    assert (model(ones) == 0).any()
 
 
 def test_it_has_no_weights() -> None:

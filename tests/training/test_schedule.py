@@ -1,3 +1,4 @@
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -89,3 +90,16 @@ class TestCourse:
         assert course.late
         assert not course.running
         assert course.seconds == 10.0
+
+    def test_the_last_epoch_tells_how_many_the_time_is_enough_for(
+        self, clock: SimpleNamespace
+    ) -> None:
+        course = Course(epochs=60, seconds=30, every=1, patience=1)
+        assert course.affordable == 0  # nothing is known yet
+        for seconds, affordable in ((5, 6), (3, 10)):
+            clock.now += seconds
+            course.end_epoch()
+            assert course.affordable == affordable
+
+    def test_without_a_limit_the_time_is_enough_for_anything(self) -> None:
+        assert Course(epochs=60, seconds=None, every=1, patience=1).affordable == math.inf
