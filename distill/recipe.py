@@ -81,13 +81,15 @@ class StudentRecipe(BaseModel):
     "none"."""
 
     def for_share(self, share: float) -> "StudentRecipe":
-        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly."""
+        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly and a few epochs
+        drop nothing."""
+        dense = share < 1
         return self.model_copy(
             update={
                 "dropout": share * self.dropout,
                 "item_dropout": share * self.item_dropout,
-                "dropout_epochs": DROPOUT_EPOCHS if share < 1 else self.dropout_epochs,
-                "exact_windows": self.exact_windows or share < 1,
+                "dropout_epochs": DROPOUT_EPOCHS if dense else self.dropout_epochs,
+                "exact_windows": self.exact_windows or dense,
             }
         )
 

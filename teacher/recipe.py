@@ -69,8 +69,8 @@ class SequenceRecipe(Strict):
         return heads
 
     def for_share(self, share: float) -> "SequenceRecipe":
-        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly and IDs learn
-        at the highest rate alone."""
+        """The same with ``share`` of its dropout; where that is not all of it, windows are compared exactly, IDs learn at
+        the highest rate alone, and a few epochs drop nothing."""
         dense = share < 1
         return self.model_copy(
             update={
