@@ -25,7 +25,8 @@ class StudentRecipe(BaseModel):
     dropout: float = Field(0.2, ge=0, lt=1)
     """Where items are chosen seldom, as all dropout; see ``training.dropout.dropout_share``."""
     dropout_epochs: int = Field(0, ge=0)
-    """Epochs that the time must be enough for, or nothing is dropped."""
+    """Epochs that the time must be enough for, or nothing is dropped; where items are chosen often at least
+    ``training.dropout.DROPOUT_EPOCHS``."""
     item_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the vectors that the item space is projected from."""
     id_rate: PositiveFloat | None = None
@@ -88,7 +89,7 @@ class StudentRecipe(BaseModel):
             update={
                 "dropout": share * self.dropout,
                 "item_dropout": share * self.item_dropout,
-                "dropout_epochs": DROPOUT_EPOCHS if dense else self.dropout_epochs,
+                "dropout_epochs": max(self.dropout_epochs, DROPOUT_EPOCHS if dense else 0),
                 "exact_windows": self.exact_windows or dense,
             }
         )

@@ -26,7 +26,8 @@ class SequenceRecipe(Strict):
     dropout: float = Field(0.5, ge=0, lt=1)
     """Where items are chosen seldom, as all dropout; see ``training.dropout.dropout_share``."""
     dropout_epochs: int = Field(0, ge=0)
-    """Epochs that the time must be enough for, or nothing is dropped."""
+    """Epochs that the time must be enough for, or nothing is dropped; where items are chosen often at least
+    ``training.dropout.DROPOUT_EPOCHS``."""
     projection_dropout: float = Field(0.2, ge=0, lt=1)
     """Dropout on the item vectors before their projection."""
     temperature: PositiveFloat = 15.0
@@ -76,7 +77,7 @@ class SequenceRecipe(Strict):
             update={
                 "dropout": share * self.dropout,
                 "projection_dropout": share * self.projection_dropout,
-                "dropout_epochs": DROPOUT_EPOCHS if dense else self.dropout_epochs,
+                "dropout_epochs": max(self.dropout_epochs, DROPOUT_EPOCHS if dense else 0),
                 "exact_windows": self.exact_windows or dense,
                 "id_rates": (max(self.id_rates),) if dense else self.id_rates,
             }

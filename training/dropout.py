@@ -26,28 +26,24 @@ def dropout_share(sequences: Sequence[Indices]) -> float:
 
 
 def set_dropout(model: nn.Module, active: bool) -> None:
-    """Let each ``Dropout`` of ``model`` drop something in training, or nothing."""
+    """Let a model in training drop something or, until it is put into training again, nothing; torch's attention too."""
     for module in model.modules():
-        if isinstance(module, Dropout):
-            module.active = active
+        if isinstance(module, Dropout | nn.MultiheadAttention):
+            module.train(active)
 
 
 class Dropout(nn.Module):
     """Dropout (Srivastava et al. 2014) with masks of random bytes; ``p`` in [0, 1) is rounded to 256ths.
 
     On a CPU torch draws a number of its own for each value, one after the other: two fifths of a training step.
-
-    Attributes:
-        active: whether training drops anything.
     """
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        self.active = True
         self._dropped = min(round(256 * p), 255)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not (self.training and self.active and self._dropped):
+        if not self.training or not self._dropped:
             return x
         if x.device.type != "cpu":
             return functional.dropout(x, self._dropped / 256)

@@ -100,6 +100,21 @@ def weights(table: ItemTable, encoder: SequenceEncoder) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in both])
 
 
+def test_nothing_is_dropped_where_the_time_is_too_short_for_it() -> None:
+    def trained(**settings: float) -> Tensor:
+        cut, cases = circle()
+        recipe = RECIPE.model_copy(update=settings)
+        torch.manual_seed(0)
+        table = ItemTable(unit_rows((ITEMS, 12)), np.ones(ITEMS, dtype=bool), recipe)
+        both = table, SequenceEncoder(LENGTH, recipe)
+        train_sequence_encoder(*both, cut, None, cases, recipe, seed=0, seconds=1000, epochs=2)
+        return weights(*both)
+
+    never = trained(dropout=0.0)
+    torch.testing.assert_close(trained(dropout=0.4, dropout_epochs=10**9), never)
+    assert not torch.allclose(trained(dropout=0.4), never)
+
+
 def knowing_teacher(cut: npt.NDArray[np.int32], step: int = 1) -> Teacher:
     """A teacher whose user vector points to the item ``step`` after the newest (to item 0 at the start)."""
     handed = artefact(cut, np.zeros((int((cut != PAD).sum()), 16), dtype=np.float32))

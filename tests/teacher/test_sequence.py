@@ -421,6 +421,19 @@ def test_a_dense_catalogue_takes_a_part_of_the_dropout():
     assert for_density(recipe, 20 * [np.arange(5)]) == recipe
 
 
+def test_nothing_is_dropped_where_the_time_is_too_short_for_it() -> None:
+    def trained(**settings: float) -> Tensor:
+        histories, cases = circle()
+        recipe = SMALL.model_copy(update=settings)
+        m = model(recipe)
+        train(m, histories, cases, recipe, seed=0, seconds=1000, epochs=2)
+        return weights(m)
+
+    never = trained(dropout=0.0)
+    torch.testing.assert_close(trained(dropout=0.4, dropout_epochs=10**9), never)
+    assert not torch.allclose(trained(dropout=0.4), never)
+
+
 def test_histories_of_one_item_train_nothing_and_break_nothing() -> None:
     m = model()
     before = weights(m)
