@@ -19,6 +19,7 @@ from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Split, interaction_counts
 from teacher.base import open_base
 from teacher.blend import blended, choose_blend
+from teacher.closed_forms import TEXT_MODEL
 from teacher.content import sharpened
 from teacher.evidence import Evidence
 from teacher.factors import fit_factors
@@ -29,7 +30,6 @@ from teacher.readings import ADAPTED, FROZEN, SENTENCE, TITLED, Fingerprints, lo
 from teacher.recipe import SequenceRecipe, TeacherRecipe
 from teacher.scorers import ItemItem, Popularity, Scorer, history_matrix
 from teacher.sequence import SequenceModel, SequenceScorer, for_density, readable, train
-from teacher.stage import TEXT_MODEL
 
 Grid = dict[str, tuple[float, ...]]
 

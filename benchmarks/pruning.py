@@ -22,8 +22,8 @@ from pocketrec.files import write_json
 from pocketrec.neighbour_table import NeighbourTable
 from pocketrec.run import Run
 from pocketrec.splits import interaction_counts
+from teacher.closed_forms import TEXT_MODEL
 from teacher.scorers import ItemItem
-from teacher.stage import TEXT_MODEL
 
 RESULTS = Path(__file__).parent / "results"
 USERS = 2000

@@ -50,7 +50,8 @@ WATCHED = 3.0
 
 @dataclass(frozen=True)
 class Effort:
-    """How often things are timed: calls of an operation, calls of a slow one, fresh processes; and seconds of training."""
+    """How often things are timed: calls of an operation, calls of a slow one, fresh processes; and the least seconds that
+    SASRec is trained for."""
 
     calls: int = 1000
     slow_calls: int = 200
@@ -141,7 +142,8 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         for kind in accuracy.PEERS:
             peers[kind] = accuracy.refit(run, kind)
             advance(len(peers))
-    tuned = further.fitted(run, effort.training, progress)
+    longest = max(run.facts("teacher/holdout")["training_seconds"].values())
+    tuned = further.fitted(run, max(effort.training, longest), progress)
     others = _collect("Tuning further peers", tuned, len(further.NAMES), progress)
     ease = peers[accuracy.EASE]
     timed = latency.time_peers(bundle, ease, histories, calls)

@@ -17,8 +17,8 @@ from benchmarks.few_shot import (
 from benchmarks.report import NOTHING, replace_section, signed
 from benchmarks.sasrec import SASREC
 from pocketrec.cli.output import results, table
+from teacher.closed_forms import TEXT_MODEL
 from teacher.readings import reads_with_adapter
-from teacher.stage import TEXT_MODEL
 
 Row = dict[str, Any]
 Result = dict[str, Any]

@@ -1,10 +1,6 @@
 """The teacher stage: item vectors, models on them, their fusion, and the artefact that the student learns from."""
 
-import math
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
-from functools import partial
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +13,15 @@ from pocketrec.artefact import TeacherArtefact, side_by_side
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Report, Run
-from pocketrec.splits import Cases, Indices, Split, everything, interaction_counts
+from pocketrec.splits import Cases, Split, everything, interaction_counts
 from teacher.adapter import adapter_sha
 from teacher.base import Base, open_base
-from teacher.blend import blended, choose_blend
+from teacher.closed_forms import TEXT_MODEL, choose_closed_forms, refit_closed_forms
 from teacher.content import Content
 from teacher.evidence import Evidence
 from teacher.factors import aligned, choose_factors, fit_factors
-from teacher.fusion import fusion_cases, validation_ndcg, with_popularity
-from teacher.item_models import (
-    Chosen,
-    Tuner,
-    affordable_items,
-    affordable_width,
-    fit,
-    settle,
-    without_text,
-)
+from teacher.fusion import fusion_cases, with_popularity
 from teacher.learned_fusion import choose_fusion
-from teacher.lift import choose_lift, lifted
 from teacher.readings import (
     FROZEN,
     Fingerprints,
@@ -44,27 +30,14 @@ from teacher.readings import (
     read_texts,
     reads_with_adapter,
 )
-from teacher.recipe import SequenceRecipe, TeacherRecipe
-from teacher.scorers import ItemItem, Popularity
-from teacher.sequence import (
-    SequenceModel,
-    SequenceScorer,
-    Trained,
-    for_density,
-    readable,
-    train,
-)
+from teacher.recipe import TeacherRecipe
+from teacher.scorers import ItemItem, Popularity, Scorer
+from teacher.sequence import SequenceScorer, readable
+from teacher.starts import SCRATCH, choose_starts, go_on
 from teacher.transfer import Verdict, guard
-from training.sequences import PAD, window_length, windows
+from training.sequences import PAD, windows
 
 Vectors = npt.NDArray[np.float32]
-
-TEXT_MODEL = "EASE with text"
-PEERS = ("ItemKNN", "EASE")
-SETTLED_BY = {"ItemKNN": 0.1, "EASE": 0.3, TEXT_MODEL: 0.7}
-"""Part of the time for closed forms by which a model's settings are settled; the rest is the final teacher's."""
-SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "both starts"
-HELD_OUT = "the held-out one"
 
 
 def run(run: Run, report: Report) -> None:
@@ -124,42 +97,6 @@ def _choose_reading(readings: Readings, cases: Cases, seed: int) -> Verdict:
     return guard(ways, FROZEN, cases, seed)
 
 
-def _sequence_model(
-    run: Run, recipe: SequenceRecipe, features: Vectors, length: int, id_rate: float
-) -> SequenceModel:
-    """A sequence model with random weights."""
-    torch.manual_seed(run.settings.seed)
-    return SequenceModel(features, length, recipe, id_rate)
-
-
-def _train_sequence(
-    run: Run,
-    recipe: SequenceRecipe,
-    split: Split,
-    model: SequenceModel,
-    start: str,
-    seconds: float | None,
-    epochs: int | None,
-    report: Report,
-) -> Trained:
-    """Train on the training part of ``split``."""
-    sequences, as_sets = readable(split.train, split.unordered)
-    title = f"Training the sequence model from {start}, IDs at rate {model.id_rate:g}"
-    with report.task(title, 1.0) as advance:
-        return train(
-            model,
-            sequences,
-            split.validation,
-            recipe,
-            run.settings.seed,
-            seconds,
-            epochs,
-            shuffle=as_sets,
-            pretrained=start == TRANSFER,
-            progress=advance,
-        )
-
-
 def _choose(
     run: Run, recipe: TeacherRecipe, base: Base, folder: Path, report: Report
 ) -> dict[str, Any]:
@@ -169,112 +106,53 @@ def _choose(
     tuning = fusion_cases(split.validation, recipe.fusion_users, len(run.dataset.texts), seed)
     reading = _choose_reading(readings, tuning, seed)
     vectors = readings.vectors(reading.used)
-    items = len(vectors)
+    counts = interaction_counts(split.train, len(vectors))
     evidence = Evidence.of(split.train, split.unordered, vectors)
-    chosen = _choose_item_models(run, recipe, evidence, report)
-    # EASE here alone, the others in the final teacher too; a directed closed form costs three.
-    fits = 2 * len(chosen) - 1 + (4 if chosen[TEXT_MODEL].settings["order"] else 0)
-    seconds = run.share("closed_forms")
-    limit = affordable_items(seconds, fits, min(items, recipe.exact_items))
-    width = None
-    if limit < items:
-        width = affordable_width(chosen[TEXT_MODEL], evidence, seconds, 3, recipe.local_width)
-    form = f"exact on {limit:,}" if width is None else f"local, {width} entries each, on {items:,}"
-    with report.task(f"Fitting item-item models, {form} items", len(chosen)) as advance:
-        models, started = {}, time.monotonic()
-        for done, kind in enumerate(chosen, 1):
-            whole = partial(
-                fit, evidence=evidence, limit=limit, through_text=kind == TEXT_MODEL, width=width
-            )
-            given = seconds and SETTLED_BY[kind] * seconds - (time.monotonic() - started)
-            chosen[kind], models[kind] = settle([chosen[kind]], whole, tuning, given)
-            advance(done)
-    # On every validation user: the tuning sample is too small to tell two close ones apart.
-    reached = {kind: validation_ndcg(model, split.validation) for kind, model in models.items()}
-    peer = chosen[max(PEERS, key=lambda kind: reached[kind])]
-    if reached["EASE"] > reached[TEXT_MODEL]:
-        chosen[TEXT_MODEL], models[TEXT_MODEL] = _as_text_model(chosen["EASE"], models["EASE"])
-    share, scale, blend = choose_blend(models[TEXT_MODEL], models["ItemKNN"], tuning, seed)
-    if share:
-        models[TEXT_MODEL] = blended(models[TEXT_MODEL], models["ItemKNN"], share, scale)
-    counts = interaction_counts(split.train, items)
-    power, lift = choose_lift(models[TEXT_MODEL], counts, tuning, seed)
-    models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, power)
-
-    sequences, _ = readable(split.train, split.unordered)
-    length = window_length(sequences, recipe.sequence.longest)
+    closed = choose_closed_forms(run, recipe, evidence, tuning, counts, report)
     factors, low_rank = choose_factors(
         fit_factors(evidence.interactions, recipe.factors, seed),
-        models[TEXT_MODEL],
-        chosen[TEXT_MODEL].decay,
+        closed.text_model,
+        closed.settings[TEXT_MODEL].decay,
         tuning,
         seed,
     )
     features = side_by_side(vectors, factors)
-    thinned = for_density(recipe.sequence, sequences)
-    rates = thinned.tried_rates
-    seconds = run.share("teacher")
-    each = seconds and seconds / (len(rates) + (base.sequence is not None))
-
-    def trained(start: str, id_rate: float) -> tuple[SequenceModel, Trained]:
-        model = _sequence_model(run, thinned, features, length, id_rate)
-        if start == TRANSFER and base.sequence:
-            base.sequence.start(model, *readings.bases(reading.used))
-        return model, _train_sequence(run, thinned, split, model, start, each, None, report)
-
-    from_scratch = {rate: trained(SCRATCH, rate) for rate in rates}
-    id_rate = max(rates, key=lambda rate: from_scratch[rate][1].validation)
-    fitted = {SCRATCH: from_scratch[id_rate]}
-    if base.sequence:
-        fitted[TRANSFER] = trained(TRANSFER, id_rate)
-    scorers = {name: SequenceScorer(model) for name, (model, _) in fitted.items()}
-    if len(fitted) > 1:
-        scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
-    verdict = guard({n: scorer.logits for n, scorer in scorers.items()}, SCRATCH, tuning, seed)
-    sequence = scorers[verdict.used]
-    fusion = choose_fusion(sequence, models[TEXT_MODEL], counts, tuning, seed)
+    bases = readings.bases(reading.used)
+    starts = choose_starts(run, recipe.sequence, base.sequence, features, bases, tuning, report)
+    fusion = choose_fusion(starts.scorer, closed.text_model, counts, tuning, seed)
     teacher, popular = with_popularity(fusion.scorer, counts, tuning, seed)
-    judged = (reading, blend, lift, low_rank, verdict, fusion.verdict, popular)
+    judged = (
+        *(reading, closed.blend, closed.lift, low_rank),
+        *(starts.verdict, fusion.verdict, popular),
+    )
     verdicts = [v.describe() for v in judged if v.differences]
-    if len(rates) > 1:
-        verdicts.append(f"IDs learn at rate {id_rate:g}")
+    if len(starts.id_rates) > 1:
+        verdicts.append(f"IDs learn at rate {starts.id_rate:g}")
     popularity = Popularity(counts)
-    with report.task("Ranking the test items", 3) as advance:
+    ranked: dict[str, Scorer] = {
+        "popularity": popularity,
+        "best_peer": closed.models[closed.best_peer],
+        "teacher": teacher,
+    }
+    with report.task("Ranking the test items", len(ranked)) as advance:
         ranks = {}
-        for stage, scorer in (
-            ("popularity", popularity),
-            ("best_peer", models[peer.kind]),
-            ("teacher", teacher),
-        ):
+        for stage, scorer in ranked.items():
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
     np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
-    _save(folder, vectors, factors, sequence, sequences, models, recipe.neighbours, counts)
-    for start in _starts(verdict.used):
-        fitted[start][0].save(folder / _weights(start))
+    _save(folder, split, vectors, factors, starts.scorer, closed.models, recipe, counts)
+    starts.save(folder)
     ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
+    peer = closed.settings[closed.best_peer].describe()
     return {
-        "names": {
-            "popularity": popularity.name,
-            "best_peer": peer.describe(),
-            "teacher": teacher.name,
-        },
-        "best_peer": peer.kind,
+        "names": {"popularity": popularity.name, "best_peer": peer, "teacher": teacher.name},
         "described": "; ".join([run.facts("teacher/vectors")["backbone"], *verdicts]),
-        "item_models": {kind: asdict(settings) for kind, settings in chosen.items()},
-        "exact_items": limit,
-        "local_width": width,
-        "length": length,
-        "epochs": {name: done.epochs for name, (_, done) in fitted.items()},
-        "id_rate": id_rate,
-        "id_rates": {f"{rate:g}": done.validation for rate, (_, done) in from_scratch.items()},
+        **closed.facts(),
+        **starts.facts(),
         "reading": reading.as_dict(),
-        "transfer": verdict.as_dict(),
         "source_domains": base.domains
-        if reads_with_adapter(reading.used) or verdict.used != SCRATCH
+        if reads_with_adapter(reading.used) or starts.verdict.used != SCRATCH
         else [],
-        "blend": {**blend.as_dict(), "share": share, "scale": scale},
-        "lift": {**lift.as_dict(), "power": power},
         "factors": {**low_rank.as_dict(), "width": factors.shape[1]},
         "fusion": fusion.verdict.as_dict(),
         "popularity": popular.as_dict(),
@@ -283,67 +161,54 @@ def _choose(
         "summary": "; ".join(
             [
                 f"NDCG@10 {ndcg['teacher']:.4f}",
-                f"best peer {ndcg['best_peer']:.4f}, {peer.describe()}",
+                f"best peer {ndcg['best_peer']:.4f}, {peer}",
                 *verdicts,
             ]
         ),
     }
 
 
-def _as_text_model(chosen: Chosen, ease: ItemItem) -> tuple[Chosen, ItemItem]:
-    """EASE in the place of EASE with text, of which it is a special case: where there was no time to settle more, the better."""
-    text = without_text(chosen)
-    return text, replace(ease, name=text.describe())
-
-
-def _choose_item_models(
-    run: Run, recipe: TeacherRecipe, evidence: Evidence, report: Report
-) -> dict[str, Chosen]:
-    tuner = Tuner(evidence, run.split.validation, recipe, run.settings.seed, run.share("tuning"))
-    orders = recipe.orders if evidence.past.nnz else (0.0,)
-    grids: dict[str, dict[str, Sequence[float]]] = {
-        "ItemKNN": {"neighbours": recipe.knn_neighbours, "shrink": recipe.knn_shrinks},
-        "EASE": {"ridge": recipe.ridges},
-        TEXT_MODEL: {
-            "ridge": recipe.ridges,
-            "text_weight": recipe.text_weights,
-            "order": orders,
-        },
+def _refit(
+    run: Run,
+    recipe: TeacherRecipe,
+    facts: dict[str, Any],
+    folder: Path,
+    report: Report,
+) -> dict[str, Any]:
+    """The chosen settings fitted on every interaction, for the bundle that ships; sequence models go on."""
+    split, known = everything(run.dataset), np.load(run.folder / "teacher/holdout/factors.npy")
+    vectors = load_readings(run, recipe).vectors(facts["reading"]["used"])
+    counts = interaction_counts(split.train, len(vectors))
+    evidence = Evidence.of(split.train, split.unordered, vectors)
+    models = refit_closed_forms(facts, evidence, counts, report)
+    factors = aligned(fit_factors(evidence.interactions, known.shape[1], run.settings.seed), known)
+    features = side_by_side(vectors, factors)
+    sequence, made = go_on(run, recipe.sequence, facts, features, split, report)
+    _save(folder, split, vectors, factors, sequence, models, recipe, counts)
+    return {
+        "epochs": made,
+        "summary": f"the same on every interaction, {' and '.join(map(str, made))} further epochs",
     }
-    chosen = {}
-    with report.task("Choosing item-item settings on validation", len(grids)) as advance:
-        for kind, grid in grids.items():
-            simpler = chosen.get("EASE")
-            chosen[kind] = tuner.choose(kind, grid, recipe.decays, simpler)
-            advance(len(chosen))
-    return chosen
-
-
-def _starts(used: str) -> list[str]:
-    """The starts of the sequence models that are used."""
-    return [SCRATCH, TRANSFER] if used == BOTH else [used]
-
-
-def _weights(start: str) -> str:
-    return f"sequence-{start}.safetensors"
 
 
 def _save(
     folder: Path,
+    split: Split,
     vectors: Vectors,
     factors: Vectors,
     sequence: SequenceScorer,
-    sequences: list[Indices],
     models: Mapping[str, ItemItem],
-    neighbours: int,
+    recipe: TeacherRecipe,
     counts: npt.NDArray[np.float32],
 ) -> None:
+    """Write what the student learns from."""
+    sequences, _ = readable(split.train, split.unordered)
     cut = windows(sequences, sequence.length)
     states = []
     for start in range(0, len(cut), 256):
         batch = torch.from_numpy(cut[start : start + 256])
         states.append(sequence.states(batch[:, :-1])[batch != PAD].numpy().astype(np.float16))
-    entries = neighbours * len(vectors)
+    entries = recipe.neighbours * len(vectors)
     table = models[TEXT_MODEL].table(entries, counts)
     peer = models["EASE"].table(entries, counts) if "EASE" in models else None
     TeacherArtefact(
@@ -357,64 +222,3 @@ def _save(
         table.weights,
         *((peer.sources, peer.targets, peer.weights) if peer else ()),
     ).save(folder)
-
-
-def _refit(
-    run: Run,
-    recipe: TeacherRecipe,
-    facts: dict[str, Any],
-    folder: Path,
-    report: Report,
-) -> dict[str, Any]:
-    """The chosen settings fitted on every interaction, for the bundle that ships.
-
-    Sequence models go on from what was measured: there is little that they have not seen, and a time budget that ends
-    them early costs nothing of that.
-    """
-    split = everything(run.dataset)
-    readings, way = load_readings(run, recipe), facts["reading"]["used"]
-    vectors = readings.vectors(way)
-    evidence = Evidence.of(split.train, split.unordered, vectors)
-    models, blend = {}, facts["blend"]
-    kinds = (TEXT_MODEL, *(["ItemKNN"] if blend["share"] else []))
-    with report.task("Fitting item-item models on every interaction", len(kinds)) as advance:
-        for kind in kinds:
-            settings = Chosen(**facts["item_models"][kind])
-            models[kind] = fit(
-                settings,
-                evidence,
-                facts["exact_items"],
-                kind == TEXT_MODEL,
-                facts["local_width"],
-            )
-            advance(len(models))
-    if blend["share"]:
-        models[TEXT_MODEL] = blended(
-            models[TEXT_MODEL], models["ItemKNN"], blend["share"], blend["scale"]
-        )
-    counts = interaction_counts(split.train, len(vectors))
-    models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, facts["lift"]["power"])
-    known = np.load(run.folder / "teacher/holdout/factors.npy")
-    factors = aligned(fit_factors(evidence.interactions, known.shape[1], run.settings.seed), known)
-    features = side_by_side(vectors, factors)
-    starts = _starts(facts["transfer"]["used"])
-    seconds = run.share("final_teacher")
-    sequences, _ = readable(split.train, split.unordered)
-    gentle = for_density(recipe.sequence, sequences).model_copy(
-        update={"learning_rate": recipe.sequence.learning_rate * recipe.sequence.refit_rate}
-    )
-    fitted = []
-    for start in starts:
-        model = _sequence_model(run, gentle, features, facts["length"], facts["id_rate"])
-        model.load(run.folder / "teacher/holdout" / _weights(start))
-        each = seconds and seconds / len(starts)
-        epochs = math.ceil(gentle.refit_epochs * facts["epochs"][start])
-        trained = _train_sequence(run, gentle, split, model, HELD_OUT, each, epochs, report)
-        fitted.append((model, trained))
-    sequence = SequenceScorer(*(model for model, _ in fitted))
-    _save(folder, vectors, factors, sequence, sequences, models, recipe.neighbours, counts)
-    made = [trained.epochs for _, trained in fitted]
-    return {
-        "epochs": made,
-        "summary": f"the same on every interaction, {' and '.join(map(str, made))} further epochs",
-    }

@@ -38,6 +38,7 @@ FACTS = {
         "exact_items": 40,
         "local_width": None,
         "length": 10,
+        "training_seconds": {"scratch": 2.5, "transfer": 2.0},
     },
     **{name: {} for name in ("teacher-vectors", "teacher-final", "student-final")},
     **{name: {} for name in ("student-holdout", "student-control")},
@@ -152,9 +153,18 @@ def test_what_was_tuned_is_not_tuned_again(run, data, tmp_path, monkeypatch):
         first, second = (read_json(tmp_path / f"{n}/latest.json") for n in ("first", "second"))
         for part in ("systems", "best_peer", "peer_settings", "peer_validation", "differences"):
             assert first[part] == second[part]
-        longer = replace(QUICK, training=3)
+        longer = replace(QUICK, training=1000)
         with pytest.raises(AssertionError, match="tuned again"):
             bench.main(data, run.folder, tmp_path / "third", effort=longer)
+
+
+def test_sasrec_trains_for_as_long_as_the_teachers_models(run, data, tmp_path, monkeypatch):
+    def recorded(_model, _sequences, _validation, _recipe, _seed, seconds, **_):
+        raise RunError(f"{seconds} s")
+
+    monkeypatch.setattr(further, "train", recorded)
+    with pytest.raises(RunError, match=r"^2\.5 s$"):
+        bench.main(data, run.folder, tmp_path, effort=replace(QUICK, training=0.01))
 
 
 def test_peers_are_those_of_the_ledger(run):

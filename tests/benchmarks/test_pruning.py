@@ -11,7 +11,7 @@ from pocketrec.errors import RunError
 from pocketrec.evaluation import rank_targets
 from pocketrec.files import read_json, write_json
 from pocketrec.run import Run
-from teacher.stage import TEXT_MODEL
+from teacher.closed_forms import TEXT_MODEL
 
 MODEL = {
     "kind": TEXT_MODEL,

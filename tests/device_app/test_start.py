@@ -64,6 +64,15 @@ def test_starting_loads_neither_model_nor_database() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ.copy())
 
 
+def test_the_store_needs_no_pandas() -> None:
+    code = (
+        "from device_app.main import leave_out_pandas; leave_out_pandas();"
+        "import device_app.store, sys;"
+        "assert not any(name.startswith('pandas.') for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_home_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("POCKETREC_HOME", str(tmp_path / "mine"))
     assert home() == tmp_path / "mine"

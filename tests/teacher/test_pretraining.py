@@ -24,7 +24,7 @@ from teacher.pretraining import Domain, Sampler, pretrain
 from teacher.readings import ADAPTED, FROZEN, SENTENCE, TITLED, Readings
 from teacher.recipe import PretrainingRecipe, SequenceRecipe
 from teacher.sequence import SequenceModel, SequenceScorer
-from teacher.stage import BOTH, SCRATCH, TRANSFER
+from teacher.starts import BOTH, SCRATCH, TRANSFER
 from teacher.transfer import Verdict, guard
 from teacher.whitening import fit_whitening
 from training.sequences import PAD

@@ -15,7 +15,7 @@ from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Run
 from pocketrec.splits import interaction_counts
-from teacher import stage
+from teacher import closed_forms, stage, starts
 from teacher.scorers import Popularity
 from teacher.transfer import Verdict
 from training import sequences
@@ -101,7 +101,7 @@ def test_ease_takes_the_place_of_ease_with_text_where_it_is_better(
 ) -> None:
     kind = {"EASE": 0.2, "ItemKNN": 0.1}
     monkeypatch.setattr(
-        stage, "validation_ndcg", lambda model, _: kind.get(model.name.split(" (")[0], 0.15)
+        closed_forms, "validation_ndcg", lambda model, _: kind.get(model.name.split(" (")[0], 0.15)
     )
     run, _ = teach(tmp_path, monkeypatch)
     models = run.facts("teacher/holdout")["item_models"]
@@ -154,6 +154,7 @@ def test_the_final_teacher_has_the_settings_that_validation_chose(
     facts = run.facts("teacher/holdout")
     assert run.facts("teacher/final")["epochs"] == [math.ceil(0.5 * facts["epochs"]["scratch"])]
     assert facts["epochs"]["scratch"] > 0
+    assert facts["training_seconds"]["scratch"] > 0
     assert artefact(run, "final").windows.shape[1] == facts["length"]
     assert set(facts["item_models"]) == {"ItemKNN", "EASE", "EASE with text"}
     assert facts["names"]["best_peer"].startswith(f"{facts['best_peer']} (")
@@ -183,7 +184,7 @@ def test_what_is_blended_in_reaches_the_bundle(
 ) -> None:
     run, _ = taught
     verdict = Verdict("half ItemKNN", "alone", {}, {"half ItemKNN": (0.1, 0.05, 0.15)})
-    monkeypatch.setattr(stage, "choose_blend", lambda *given: (0.5, 2.0, verdict))
+    monkeypatch.setattr(closed_forms, "choose_blend", lambda *given: (0.5, 2.0, verdict))
     made = run.folder.parent
     monkeypatch.setenv("POCKETREC_CACHE", str(made / "cache"))
     other = Run.open(tmp_path / "run", made / "books", recipe=made / "recipe.toml")
@@ -226,8 +227,8 @@ def test_again_reuses_all_of_it(
     taught: tuple[Run, Recorder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, _ = taught
-    for name in ("read_texts", "train", "fit"):
-        monkeypatch.setattr(stage, name, None)
+    for module, name in ((stage, "read_texts"), (closed_forms, "fit"), (starts, "train")):
+        monkeypatch.setattr(module, name, None)
     report = Recorder()
     stage.run(Run.open(run.folder), report)
     assert [line.split(".")[0] for line in report.lines] == [
