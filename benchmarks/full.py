@@ -23,6 +23,7 @@ MINUTES = {
     "yelp": 20,
     "ibm-articles": 8,
     "ifdb": 10,
+    "steam": 10,
 }
 """Data sets, and the time budget of their builds."""
 
