@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 from kivy.lang import Builder
-from kivy.uix.recycleview import RecycleView, views
+from kivy.uix.recycleview import views
 
 from device_app.widgets import (
     basics,
@@ -55,17 +55,6 @@ def forget_rows() -> None:
     """Kivy keeps the rows of a list for the next one, whatever theme or text they were made for."""
     views._cached_views.clear()
     views._cache_count = 0
-
-
-def add_spare_row(rows: RecycleView, most: int) -> bool:
-    """Make a row that is not in view yet, unless there are ``most`` such or no data; whether it was made."""
-    kind = rows.layout_manager.viewclass
-    spare, adapter = views._cached_views[kind], rows.view_adapter
-    if not rows.data or len(spare) + len(adapter.dirty_views[kind]) >= most:
-        return False
-    spare.append(adapter.create_view(0, rows.data[0], kind))
-    views._cache_count += 1
-    return True
 
 
 def _load(file: Path) -> None:

@@ -25,11 +25,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SPARE_LINES = 2
-"""Lines of a list that are made before they scroll into view."""
-SPARE_AFTER = 0.05
-"""Seconds from one row of them to the next, so that each keeps a frame of its own."""
-
 
 class PageHead(BoxLayout):
     """Title and subtitle; what is put into it stands at the right."""
@@ -178,7 +173,6 @@ class ListPage(Page):
 
     def __init__(self, **kwargs: object) -> None:
         self._fill = Clock.create_trigger(self._fill_list, -1)
-        self._spare = Clock.create_trigger(self._add_spare, SPARE_AFTER)
         super().__init__(**kwargs)
 
     def on_kv_post(self, base_widget: Widget) -> None:
@@ -194,13 +188,6 @@ class ListPage(Page):
     def _fill_list(self, *_: object) -> None:
         if width := self.cell_width:
             self.fill(width)
-            self._spare()
-
-    def _add_spare(self, *_: object) -> None:
-        """One row after the other: a line made while it scrolls into view would hold up its frame."""
-        columns = self.list_view.layout_manager.cols
-        if self.parent and rules.add_spare_row(self.list_view, SPARE_LINES * columns):
-            self._spare()
 
     @property
     def cell_width(self) -> float:

@@ -54,21 +54,6 @@ def opened(driver: Any) -> str | None:
     return getattr(driver.app._current, "item_id", None)
 
 
-@BOTH
-def test_what_scrolls_into_view_was_made_before(
-    start: Start, database: Path, monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]
-) -> None:
-    driver = start(size=size, database=database).ready()
-    view = driver.app._current.view
-    driver.rest(2.0)
-    made: list[int] = []
-    monkeypatch.setattr(view.view_adapter, "create_view", lambda index, *_: made.append(index))
-    for step in range(20):
-        view.scroll_y = 1 - step / 19
-        driver.frames(2)
-    assert made == []
-
-
 def tap_undo(driver: Any) -> None:
     driver.until(lambda: driver.app._snackbar.rise == 1)
     driver.tap(driver.shown("SnackButton")[0])
