@@ -21,7 +21,7 @@ from pocketrec.quantize import dequantize_rows, quantize_rows
 from pocketrec.ranker import top_k
 from pocketrec.run import Report, Run
 from pocketrec.splits import Indices
-from teacher.backbone import MINILM, load_backbone
+from teacher.pretrained import MINILM, load_backbone
 
 NAME = "MiniLM int8, on device"
 GRAPH = Graph("minilm.onnx", "tokens", "vector", ("B", "T"))

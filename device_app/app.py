@@ -1,5 +1,6 @@
 """The window: builds the screens, hands their questions to the worker, and knows what is shown."""
 
+import gc
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -342,6 +343,10 @@ class PocketRecApp(App):
 
     def _begin(self, answer: "tuple[About, bool]") -> None:
         about, is_new = answer
+        # What is there by now stays, modules most of it. To look through it for garbage takes Python .06 s at a time, which
+        # is a halt where something scrolls. Once: what a bundle before this one left behind is garbage.
+        if not gc.get_freeze_count():
+            gc.freeze()
         self.titles = about.items
         if is_new and self.page == "for_you":
             self.open_wall()

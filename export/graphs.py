@@ -8,6 +8,7 @@ import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import onnx
 import torch
 from optimum.onnxruntime import ORTQuantizer
 from optimum.onnxruntime.configuration import AutoQuantizationConfig
@@ -105,9 +106,21 @@ def export_graph(module: nn.Module, example: Tensor, graph: Graph, folder: Path)
 def quantize_int8(source: Path, target: Path, graph: Graph, processor: Target = "avx2") -> None:
     """Dynamic int8: weights per output channel, activations at run time, embedding rows as 8-bit tables.
 
+    Products without weights, those of attention, stay in full precision: there is nothing to make smaller, and to quantize
+    both sides of so small a product takes longer than the product.
+
     ``source`` and ``target`` are folders that hold the graph under its file name.
     """
-    settings = getattr(AutoQuantizationConfig, processor)(is_static=False, per_channel=True)
+    stored = onnx.load(source / graph.file).graph
+    weights = {tensor.name for tensor in stored.initializer}
+    unweighted = [
+        node.name
+        for node in stored.node
+        if node.op_type == "MatMul" and not weights.intersection(node.input)
+    ]
+    settings = getattr(AutoQuantizationConfig, processor)(
+        is_static=False, per_channel=True, nodes_to_exclude=unweighted
+    )
     # It warns of activations that it leaves as they are; the gate judges the result.
     logging.disable(logging.WARNING)
     try:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from teacher.adapter import adapter_sha, merged_layers
-from teacher.backbone import Backbone, load_backbone, mean_state
+from teacher.backbone import Backbone, mean_state
 from teacher.layers import blocks_of, entering_block, run_upper
+from teacher.pretrained import load_backbone
 
 
 @dataclass(frozen=True)

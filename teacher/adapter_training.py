@@ -20,11 +20,12 @@ from pocketrec.errors import RunError, UsageError
 from pocketrec.files import atomic_write
 from pocketrec.splits import Indices
 from teacher.adapter import save_adapter
-from teacher.backbone import SMOLLM2, Backbone
+from teacher.backbone import Backbone
 from teacher.base import ADAPTER
 from teacher.domains import Domain
 from teacher.layers import Targets, UpperLayers
 from teacher.pairs import Batch, Batches, PairSampler
+from teacher.pretrained import SMOLLM2
 from teacher.recipe import Strict
 from training.schedule import warmup_cosine
 

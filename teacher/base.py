@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from pocketrec.errors import UsageError
 from pocketrec.files import atomic_write, read_json
 from teacher.adapter import FACTS, adapter_sha
-from teacher.backbone import MINILM, SMOLLM2
+from teacher.pretrained import MINILM, SMOLLM2
 from teacher.readings import Fingerprints
 from teacher.recipe import NONE, SequenceRecipe, TeacherRecipe
 from teacher.sequence import SequenceModel

@@ -19,9 +19,9 @@ from pocketrec.errors import UsageError
 from pocketrec.files import cache_folder
 from pocketrec.run import Report
 from teacher.adapter_training import AdapterRecipe, Training
-from teacher.backbone import load_backbone
 from teacher.domains import Preparing
 from teacher.layers import UpperLayers
+from teacher.pretrained import load_backbone
 from teacher.sources import load_sources
 
 # One process prepares a source while the others wait for it.

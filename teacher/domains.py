@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pocketrec.run import Report
 from pocketrec.splits import Indices
-from teacher.backbone import Backbone, fastest_dtype
+from teacher.backbone import Backbone
+from teacher.device import fastest_dtype
 from teacher.layers import LowerStates, UpperLayers, open_states
 from teacher.sources import Source
 from teacher.whitening import Whitening, fit_whitening

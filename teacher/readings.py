@@ -13,8 +13,9 @@ from pocketrec.files import cache_folder
 from pocketrec.run import Report, Run
 from pocketrec.splits import interaction_counts
 from teacher.adapted import load_adapted
-from teacher.backbone import Backbone, load_backbone
+from teacher.backbone import Backbone
 from teacher.encode import EncodedItems, encode_items
+from teacher.pretrained import load_backbone
 from teacher.recipe import NONE, PretrainingRecipe, TeacherRecipe
 from teacher.whitening import Whitening, first_reading, fit_readings, fit_whitening, unit_rows
 

@@ -5,8 +5,8 @@ import pytest
 from tiny_data import unit_rows
 
 from benchmarks import minilm
-from teacher.backbone import load_backbone
 from teacher.content import Content, sharpened
+from teacher.pretrained import load_backbone
 from teacher.scorers import ItemItem
 
 TEXTS = ["A heist in Los Angeles", "A robbery in Los Angeles", "A recipe for bread", "Heat"]

@@ -123,6 +123,17 @@ def test_int8_graphs_of_a_real_size_are_smaller(student: Student, tmp_path: Path
     assert sorted(p.name for p in small.iterdir()) == sorted([TEXT.file, SEQUENCE.file])
 
 
+def test_what_has_weights_is_quantized_and_nothing_else(folder: Path) -> None:
+    full, quantized = (onnx.load(folder / p / SEQUENCE.file).graph for p in ("fp32", "int8"))
+    weights = {tensor.name for tensor in full.initializer}
+    products = [n for n in full.node if n.op_type == "MatMul"]
+    of_attention = {n.name for n in products if not weights.intersection(n.input)}
+    assert of_attention
+    assert {n.name for n in quantized.node if n.op_type == "MatMul"} == of_attention
+    integer = [n for n in quantized.node if n.op_type == "MatMulInteger"]
+    assert len(integer) == len(products) - len(of_attention)
+
+
 def test_four_bit_rows_by_hand() -> None:
     # Scales of 1, 1/7 and next to nothing.
     rows = FourBitRows(torch.tensor([[7.0, -7.0, 2.4, -2.6], [0.0, 1.0, 0.6, -1.0], [0.0] * 4]))

@@ -10,11 +10,12 @@ import torch
 from tiny_models import FAMILIES, save_tiny_model
 
 from pocketrec.errors import RunError, UsageError
-from teacher import backbone as module
+from teacher import pretrained as module
 from teacher.adapted import load_adapted
 from teacher.adapter import save_adapter
-from teacher.backbone import Backbone, load_backbone
+from teacher.backbone import Backbone
 from teacher.layers import LowerStates, Targets, UpperLayers, open_states
+from teacher.pretrained import load_backbone
 from teacher.sources import Source
 
 TEXTS = ["red cat", "blue dog red dog green", "dog", "unheard red blue cat", "green", "", "cat cat"]

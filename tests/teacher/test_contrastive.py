@@ -17,16 +17,16 @@ from tiny_data import Recorder, save_tiny_backbone, write_tiny_data
 
 from pocketrec.cli import main
 from pocketrec.errors import RunError, UsageError
-from teacher import adapter_training, backbone, domains
+from teacher import adapter_training, domains, pretrained
 from teacher.adapted import load_adapted
 from teacher.adapter_training import AdapterRecipe, candidates_of, pair_loss
-from teacher.backbone import load_backbone
 from teacher.contrastive import read_adapter_recipe, train_adapter
+from teacher.pretrained import load_backbone
 
 WITHOUT_BF16 = """
 import sys, torch
-from teacher import backbone, domains
-backbone.fastest_dtype = domains.fastest_dtype = lambda: torch.float32
+from teacher import domains, pretrained
+pretrained.fastest_dtype = domains.fastest_dtype = lambda: torch.float32
 from pocketrec.cli import main
 sys.exit(main(sys.argv[1:]))
 """
@@ -34,7 +34,7 @@ sys.exit(main(sys.argv[1:]))
 
 @pytest.fixture(autouse=True)
 def _float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (backbone, domains):
+    for module in (pretrained, domains):
         monkeypatch.setattr(module, "fastest_dtype", lambda: torch.float32)
 
 

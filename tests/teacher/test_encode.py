@@ -13,8 +13,9 @@ import torch
 from tiny_models import FAMILIES, save_tiny_model
 
 from pocketrec.errors import RunError, UsageError
-from teacher.backbone import Backbone, load_backbone
+from teacher.backbone import Backbone
 from teacher.encode import VectorCache, choose_cut, encode_items, predict
+from teacher.pretrained import load_backbone
 from teacher.whitening import fit_whitening
 
 WORDS = ["red", "green", "blue", "cat", "dog"]

@@ -14,8 +14,8 @@ from pocketrec.errors import RunError, UsageError
 from pocketrec.run import Run
 from teacher import readings as module
 from teacher import stage
-from teacher.backbone import load_backbone
 from teacher.encode import encode_items
+from teacher.pretrained import load_backbone
 from teacher.readings import (
     ADAPTED,
     FROZEN,
