@@ -1,3 +1,4 @@
+import gc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -281,6 +282,16 @@ def test_the_first_frame_comes_before_the_model(start: Start) -> None:
     assert driver.shown("Skeleton")
     driver.ready()
     assert not driver.shown("Skeleton")
+
+
+def test_no_garbage_is_looked_for_among_what_stays(start: Start) -> None:
+    gc.unfreeze()
+    driver = start().ready()
+    frozen = gc.get_freeze_count()
+    assert frozen > 10_000  # what the imports alone make
+    driver.app.reopen()
+    driver.ready()
+    assert gc.get_freeze_count() <= frozen
 
 
 def test_a_missing_bundle_is_said_and_can_be_tried_again(
