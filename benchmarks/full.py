@@ -18,7 +18,7 @@ MINUTES = {
     "movielens-small": 12,
     "amazon-scientific": 16,
     "amazon-beauty": 16,
-    "movielens-1m": 12,
+    "movielens-1m": 60,
     "goodreads": 18,
     "yelp": 20,
     "ibm-articles": 8,
