@@ -1,5 +1,6 @@
 """Pieces of the page: figures, sections and tables to sort, as HTML."""
 
+import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
@@ -38,7 +39,8 @@ def table(
 ) -> str:
     """A table to sort; of each row whether it is one of ours, and each cell's value and what is shown for it."""
     head = "".join(
-        f'<th scope="col"><button type="button">{escape(name)}</button></th>' for name in headings
+        f'<th scope="col"><button type="button">{escape(name).replace("/", "/<wbr>")}</button></th>'
+        for name in headings
     )
     body = []
     for ours, cells in rows:
@@ -61,4 +63,6 @@ def grid(kind: str, sections: Iterable[str]) -> str:
 
 
 def bullets(lines: Iterable[str]) -> str:
-    return f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"
+    """A list; what stands between backticks is code."""
+    items = (re.sub("`([^`]+)`", r"<code>\1</code>", escape(line)) for line in lines)
+    return f"<ul>{''.join(f'<li>{item}</li>' for item in items)}</ul>"

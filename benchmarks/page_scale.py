@@ -77,10 +77,9 @@ def view(scale: Mapping[str, Any] | None, growth: Mapping[str, Any] | None) -> s
         ]
     if not sections:
         return ""
-    sections.append(section("How to read this", bullets(notes)))
-    parts = [grid("grid wide", sections)]
+    full = [section("How to read this", bullets(notes))]
     if scale:
-        tables = [
+        full += [
             section("Every size", table(list(COLUMNS), map(_row, sizes))),
             section(
                 f"Searching {sizes[-1]['items']:,} items",
@@ -88,8 +87,7 @@ def view(scale: Mapping[str, Any] | None, growth: Mapping[str, Any] | None) -> s
                 "Ready: seconds to build the index. Found: of the exact best 20.",
             ),
         ]
-        parts.append(grid("grid full", tables))
-    return "\n".join(parts)
+    return grid("grid wide", sections) + "\n" + grid("grid full", full)
 
 
 def _made(result: Mapping[str, Any]) -> str:
