@@ -12,6 +12,7 @@ import pytest
 from benchmarks.compare import read
 from benchmarks.page import main, page
 from benchmarks.page_figures import System, front, pareto, systems_of
+from benchmarks.page_parts import bullets
 from pocketrec.files import read_json
 
 RESULTS = Path(__file__).parents[2] / "benchmarks/results"
@@ -119,6 +120,12 @@ def test_memory_of_steps_and_what_the_lists_show(report: dict[str, Any]) -> None
     assert "42.25" in drawn
     assert "The lists of ten of 1,234 users show 25.6% of the catalogue" in made
     assert "0.71 apart" in made
+
+
+def test_a_command_in_a_note_is_code_and_nothing_in_it_is_markup() -> None:
+    assert bullets(["`run <a>`, `b`", "1 ` 2"]) == (
+        "<ul><li><code>run &lt;a&gt;</code>, <code>b</code></li><li>1 ` 2</li></ul>"
+    )
 
 
 def system(name: str, ndcg: float, size: float | None) -> System:
