@@ -18,7 +18,7 @@ from pocketrec import metrics
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ranks
 from pocketrec.run import Report, Run
-from pocketrec.splits import Cases, Indices
+from pocketrec.splits import Cases, Indices, Split
 from teacher.content import sharpened
 from teacher.readings import load_readings
 from teacher.recipe import SequenceRecipe, TeacherRecipe
@@ -62,19 +62,29 @@ class Peer:
     ranks: Ranks
 
 
-def fitted(run: Run, seconds: float, report: Report) -> Iterator[tuple[str, Peer]]:
-    """Each peer by its name; the sentence encoder only where the run has read the texts with one.
+def training_seconds(run: Run, least: float) -> float:
+    """As long as a sequence model of the teacher trained, but at least ``least`` seconds."""
+    return max(least, *run.facts("teacher/holdout")["training_seconds"].values())
+
+
+def fitted(
+    run: Run, seconds: float, report: Report, names: Sequence[str] = NAMES
+) -> Iterator[tuple[str, Peer]]:
+    """Each peer of ``names`` by its name; the sentence encoder only where the run has read the texts with one.
 
     Args:
         seconds: that SASRec trains for with each rate of its IDs.
     """
     for kind in (IALS, BPR):
-        given: dict[str, Any] = {"iterations": ITERATIONS[kind]}
-        yield kind, kept(run, kind, given, partial(_factorised, run, kind), report)
+        if kind in names:
+            given: dict[str, Any] = {"iterations": ITERATIONS[kind]}
+            yield kind, kept(run, kind, given, partial(_factorised, run, kind), report)
     recipe, read = run.recipe("teacher", TeacherRecipe), run.facts("teacher/vectors")["fingerprint"]
     given = {"seconds": seconds, "recipe": recipe.sequence.model_dump()}
-    yield SASREC, kept(run, SASREC, given, partial(_sasrec, run, recipe.sequence, seconds), report)
-    sentences = load_readings(run, recipe).sentences
+    if SASREC in names:
+        fit = partial(_sasrec, run, recipe.sequence, seconds)
+        yield SASREC, kept(run, SASREC, given, fit, report)
+    sentences = load_readings(run, recipe).sentences if SENTENCES in names else None
     if sentences is not None:
         given = {"texts": read}
         yield SENTENCES, kept(run, SENTENCES, given, partial(zero_shot, run, sentences), report)
@@ -130,19 +140,51 @@ def _factorised(run: Run, kind: str) -> Peer:
 
 
 def _sasrec(run: Run, recipe: SequenceRecipe, seconds: float) -> Peer:
-    split, seed, cases = run.split, run.settings.seed, _cases(run)
-    items, length = len(run.dataset.ids), run.facts("teacher/holdout")["length"]
-    sequences, as_sets = readable(split.train, split.unordered)
-    thinned = for_density(recipe, sequences)
+    split, cases = run.split, _cases(run)
     tried = []
     for rate in recipe.id_rates:
-        model = on_ids(items, length, thinned, rate, seed)
-        train(model, sequences, split.validation, thinned, seed, seconds, shuffle=as_sets)
-        scorer = SequenceScorer(model)
+        scorer, epochs = _on_ids(run, recipe, rate, split, seconds)
         reached = float(metrics.ndcg_at(rank_targets(scorer.scores, cases), 10).mean())
-        tried.append((reached, rate, scorer))
-    reached, rate, scorer = max(tried, key=lambda one: one[0])
-    return Peer({"id_rate": rate}, reached, rank_targets(scorer.scores, split.test))
+        tried.append((reached, {"id_rate": rate, "epochs": epochs}, scorer))
+    reached, settings, scorer = max(tried, key=lambda one: one[0])
+    return Peer(settings, reached, rank_targets(scorer.scores, split.test))
+
+
+def _on_ids(
+    run: Run,
+    recipe: SequenceRecipe,
+    id_rate: float,
+    split: Split,
+    seconds: float,
+    epochs: int | None = None,
+) -> tuple[SequenceScorer, int]:
+    """SASRec trained on ``split``, and for how many epochs: those that validation likes best if they are not given."""
+    seed, length = run.settings.seed, run.facts("teacher/holdout")["length"]
+    sequences, as_sets = readable(split.train, split.unordered)
+    thinned = for_density(recipe, sequences)
+    model = on_ids(len(run.dataset.ids), length, thinned, id_rate, seed)
+    given = sequences, split.validation, thinned, seed, seconds, epochs
+    done = train(model, *given, shuffle=as_sets)
+    return SequenceScorer(model), done.epochs
+
+
+def refit(
+    run: Run, name: str, settings: dict[str, float], seconds: float, split: Split, cases: Cases
+) -> Ranks:
+    """Rank of each target of ``cases`` by iALS or SASRec, fitted on ``split`` with the ``settings`` that were chosen.
+
+    Args:
+        seconds: SASRec had when these were chosen.
+    """
+    if name == SASREC:
+        recipe = run.recipe("teacher", TeacherRecipe).sequence
+        rate, epochs = settings["id_rate"], int(settings["epochs"])
+        scorer, _ = _on_ids(run, recipe, rate, split, seconds, epochs)
+        return rank_targets(scorer.scores, cases)
+    items = len(run.dataset.ids)
+    with threadpool_limits(1):
+        model = _fit(name, settings, split.train, items, run.settings.seed)
+        return _ranks(name, model, cases, items)
 
 
 def zero_shot(run: Run, vectors: Scores) -> Peer:

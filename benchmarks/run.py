@@ -142,8 +142,7 @@ def measure(run: Run, effort: Effort, progress: Report) -> dict[str, Any]:
         for kind in accuracy.PEERS:
             peers[kind] = accuracy.refit(run, kind)
             advance(len(peers))
-    longest = max(run.facts("teacher/holdout")["training_seconds"].values())
-    tuned = further.fitted(run, max(effort.training, longest), progress)
+    tuned = further.fitted(run, further.training_seconds(run, effort.training), progress)
     others = _collect("Tuning further peers", tuned, len(further.NAMES), progress)
     ease = peers[accuracy.EASE]
     timed = latency.time_peers(bundle, ease, histories, calls)

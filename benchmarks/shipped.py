@@ -7,12 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from benchmarks.accuracy import PEERS, POPULARITY, best_peer, differences, refit, summarize
+from benchmarks import peers
+from benchmarks.accuracy import PEERS, POPULARITY, differences, refit, summarize
 from benchmarks.left_out import ask, build_without, ranks
 from benchmarks.report import signed
-from benchmarks.run import data_record, environment
+from benchmarks.run import FULL, data_record, environment
 from pocketrec import columns as c
 from pocketrec.cli.output import results, say, table
+from pocketrec.cli.progress import RichReport
 from pocketrec.data import Dataset, load
 from pocketrec.errors import PocketRecError
 from pocketrec.evaluation import rank_targets
@@ -22,10 +24,14 @@ from pocketrec.splits import Cases, everything, interaction_counts, leave_one_ou
 from teacher.scorers import Popularity
 
 SHIPPED, MEASURED = "Bundle that ships", "Bundle that was measured"
+FURTHER = (peers.IALS, peers.SASREC)
+"""Peers beside those of the build, which have been the best one somewhere."""
 
 
 def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Path) -> None:
     """Build without each user's last choice, and rank it with what ships and with peers that saw as much.
+
+    Validation within the build chooses the settings of the peers and says which of them is the best.
 
     Raises:
         DataError: the data cannot be read, or no user has three interactions.
@@ -36,20 +42,28 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     run = build_without(data, out, last_choices(whole, cases), minutes, seed)
     split = everything(run.dataset)
     popularity = Popularity(interaction_counts(split.train, len(whole.ids)))
-    found = {
-        POPULARITY: rank_targets(popularity.scores, cases),
-        **{kind: rank_targets(refit(run, kind, split).scores, cases) for kind in PEERS},
-    }
+    found = {POPULARITY: rank_targets(popularity.scores, cases)}
+    judged = {}
+    for kind in PEERS:
+        judged[kind] = peers.validation(run, refit(run, kind))
+        found[kind] = rank_targets(refit(run, kind, split).scores, cases)
+    seconds = peers.training_seconds(run, FULL.training)
+    for kind, peer in peers.fitted(run, seconds, RichReport(), FURTHER):
+        judged[kind] = peer.validation
+        found[kind] = peers.refit(run, kind, peer.settings, seconds, split, cases)
+    best = max(judged, key=lambda kind: judged[kind])
     for name, folder in ((MEASURED, "holdout/bundle"), (SHIPPED, "bundle")):
         found[name] = ranks(Recommender.open(run.folder / folder, precision="int8"), whole, cases)
     rows = summarize(found, seed)
-    pairs = [(SHIPPED, best_peer(run)), (SHIPPED, MEASURED)]
+    pairs = [(SHIPPED, best), (SHIPPED, MEASURED)]
     result: dict[str, Any] = {
         "environment": environment(seed),
         "data": {**data_record(run), "name": whole.name},
         "settings": {"minutes": minutes},
         "users": len(cases),
         "systems": rows,
+        "best_peer": best,
+        "peer_validation": judged,
         "differences": differences(found, pairs, seed),
     }
     path = results_folder / f"shipped-{whole.name}.json"

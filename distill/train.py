@@ -22,7 +22,7 @@ from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.splits import Cases, Indices
 from training.dropout import set_dropout
-from training.next_item import compare
+from training.next_item import chosen_often, compare
 from training.schedule import Course
 from training.sequences import PAD, batches, trimmed
 
@@ -99,6 +99,7 @@ def train_sequence_encoder(
     optimiser = fresh_optimiser()
     cut = windows.astype(np.int64)
     length = windows.shape[1]
+    often = chosen_often(cut[cut != PAD], recipe.negatives)
     cases = validation.sample(recipe.validation_users, seed)
     total = recipe.epochs if epochs is None else epochs
     every = recipe.evaluate_every if epochs is None else None
@@ -113,7 +114,7 @@ def train_sequence_encoder(
             progress(course.share(part))
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * course.rate(part)
-            loss = _loss(table, encoder, bridge, cut, chosen, teacher, recipe)
+            loss = _loss(table, encoder, bridge, cut, chosen, often, teacher, recipe)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(taught.parameters(), 1.0)
@@ -143,11 +144,13 @@ def _loss(
     bridge: nn.Linear | None,
     cut: npt.NDArray[np.int64],
     rows: Indices,
+    often: Indices,
     teacher: Teacher | None,
     recipe: StudentRecipe,
 ) -> Tensor:
     batch = trimmed(cut[rows])
-    comparison = compare(batch, len(table.features), recipe.negatives, recipe.exact_windows)
+    catalogue = len(table.features)
+    comparison = compare(batch, catalogue, recipe.negatives, recipe.exact_windows, often)
     vectors = table(comparison.items)
     users = encoder(vectors[comparison.windows[:, :-1].clamp(min=0)])[comparison.predicted]
     hard = comparison.loss(users, vectors)

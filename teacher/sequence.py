@@ -22,7 +22,7 @@ from pocketrec.splits import Cases, Indices
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
 from training.dropout import Dropout, dropout_share, set_dropout
-from training.next_item import compare
+from training.next_item import chosen_often, compare
 from training.schedule import Course
 from training.sequences import PAD, batches, trimmed, windows
 
@@ -192,6 +192,7 @@ def train(
     course = Course(total, seconds, every, recipe.patience)
     first, best_state = deepcopy(model.state_dict()), None
     cases = validation.sample(recipe.validation_users, seed)
+    often = chosen_often(np.concatenate(sequences), recipe.negatives)
 
     def judge() -> None:
         """Keep the weights if they are the best so far."""
@@ -213,7 +214,7 @@ def train(
             progress(course.share(part))
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * course.rate(part)
-            loss = _loss(model, trimmed(cut[rows]), recipe)
+            loss = _loss(model, trimmed(cut[rows]), often, recipe)
             optimiser.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -232,10 +233,12 @@ def train(
     return Trained(course.best, made, course.seconds)
 
 
-def _loss(model: SequenceModel, batch: npt.NDArray[np.int64], recipe: SequenceRecipe) -> Tensor:
+def _loss(
+    model: SequenceModel, batch: npt.NDArray[np.int64], often: Indices, recipe: SequenceRecipe
+) -> Tensor:
     """Cross-entropy of each next item, over the whole catalogue or a sample of it."""
     catalogue, device = len(model.vectors), model.vectors.device
-    found = compare(batch, catalogue, recipe.negatives, recipe.exact_windows, device)
+    found = compare(batch, catalogue, recipe.negatives, recipe.exact_windows, often, device)
     items = model.items(found.items)
     users = model(found.windows[:, :-1], items)[found.predicted] * model.temperature
     return found.loss(users, items)

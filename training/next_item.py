@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from pocketrec.splits import Indices
 from training.sequences import PAD, renumbered
 
 
@@ -88,41 +89,52 @@ class _CrossEntropy(torch.autograd.Function):
         return users, targets, others, None
 
 
+def chosen_often(items: Indices, negatives: int) -> Indices:
+    """The items that are more than one in ``negatives`` of the interactions ``items`` int64 [n]; ascending, int64.
+
+    Uniform draws miss such an item in most steps and count it many times over in the others.
+    """
+    return np.flatnonzero(np.bincount(items) * negatives > len(items))
+
+
 def compare(
     windows: npt.NDArray[np.int64],
     catalogue: int,
     negatives: int,
     exactly: bool,
+    often: Indices,
     device: torch.device | None = None,
 ) -> Comparison:
-    """What a batch is told from: ``negatives`` uniform draws, or the whole catalogue of at most twice as many items.
+    """What a batch is told from: a sample of the catalogue, or all of it where it holds at most ``2 * negatives`` items.
 
-    Each draw stands for N / M items, so that the sum over the sample estimates that over the catalogue (Jean et al. 2015,
+    Some wrong answers stand for themselves. Of the others so many are drawn uniformly, each standing for as many as there
+    are for one that was drawn, so that the sum over the sample estimates that over the catalogue (Jean et al. 2015,
     arXiv:1412.2007).
 
     Args:
-        windows: int64 [B, L], right-padded with PAD.
-        catalogue: N, how many items there are.
-        negatives: M, how many are drawn.
-        exactly: whether the items of all windows are wrong answers that stand for themselves, and those drawn beside them
-            for the rest. What is chosen often, which the sum hangs on, is then seldom missed; that helps where there is
-            much to learn from and hurts where there is little (docs/transfer.md).
+        windows: int64 [B, L], right-padded with -1.
+        catalogue: how many items there are.
+        negatives: how many are drawn.
+        exactly: whether the items of all windows stand for themselves. What is chosen often, which the sum hangs on, is
+            then seldom missed; that helps where there is much to learn from and hurts where there is little
+            (docs/transfer.md).
+        often: items that always do; int64 [H].
         device: where the answer goes.
     """
     items = None
     local, others, weights = windows, np.arange(catalogue), np.zeros(catalogue)
     if catalogue > 2 * negatives:
         drawn = torch.randint(catalogue, (negatives,)).numpy()
-        items, local, others = renumbered(windows, drawn)
-        weights = np.full(negatives, math.log(catalogue / negatives))
+        items, local, places = renumbered(windows, np.concatenate([often, drawn]))
+        themselves = places[: len(often)]
         if exactly:
-            others = np.arange(len(items))
-            held = np.unique(local[local != PAD])
-            rest, alone = catalogue - len(held), len(items) - len(held)
-            weights = np.zeros(len(items))
-            if alone:
-                weights[:] = math.log(rest / alone)
-                weights[held] = 0.0
+            themselves = np.concatenate([themselves, local[local != PAD]])
+        others = np.union1d(themselves, places)
+        stand_in = ~np.isin(others, themselves)
+        weights = np.zeros(len(others))
+        if stand_in.any():
+            rest = catalogue - np.count_nonzero(~stand_in)
+            weights[stand_in] = math.log(rest / np.count_nonzero(stand_in))
 
     def tensor(array: npt.NDArray[np.generic]) -> Tensor:
         return torch.from_numpy(array).to(device)

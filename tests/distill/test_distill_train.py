@@ -36,7 +36,8 @@ WEIGHTS = (
     "embedding_distillation",
     "relation_distillation",
 )
-NOBODY = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
+NONE = np.zeros(0, dtype=np.int64)
+NOBODY = Cases(NONE, [], NONE)
 
 
 def artefact(cut: npt.NDArray[np.int64], states: npt.NDArray[np.float32]) -> TeacherArtefact:
@@ -128,6 +129,24 @@ def knowing_teacher(cut: npt.NDArray[np.int32], step: int = 1) -> Teacher:
 
 
 class TestTraining:
+    def test_every_step_compares_with_what_is_chosen_often(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[list[int]] = []
+        compare = module.compare
+
+        def watched(*given: Any) -> Any:
+            asked.append(given[4].tolist())
+            return compare(*given)
+
+        monkeypatch.setattr(module, "compare", watched)
+        cut = windows([np.array([3, 5 + n, 7]) for n in range(0, 12, 3)], LENGTH)
+        recipe = RECIPE.model_copy(update={"negatives": 4})
+        train_sequence_encoder(
+            *student(), cut.astype(np.int32), None, NOBODY, recipe, seed=0, epochs=1
+        )
+        assert asked == [[3, 7]]  # a third of all choices each, the others a twelfth
+
     def test_learns_from_data_alone(self) -> None:
         cut, cases = circle()
         table, encoder = student()
@@ -156,7 +175,7 @@ class TestTraining:
         def loss(teacher: Teacher | None = teacher, **weights: float) -> float:
             recipe = RECIPE.model_copy(update=dict.fromkeys(WEIGHTS, 0.0) | weights)
             torch.manual_seed(0)  # the items that are drawn
-            found = module._loss(table, encoder, bridge, whole, rows, teacher, recipe)
+            found = module._loss(table, encoder, bridge, whole, rows, NONE, teacher, recipe)
             return found.item()
 
         alone = [loss(**{name: 1.0}) for name in WEIGHTS]
@@ -185,7 +204,7 @@ class TestTraining:
         @torch.no_grad()
         def distance() -> float:
             torch.manual_seed(0)
-            return module._loss(table, encoder, bridge, whole, rows, teacher, recipe).item()
+            return module._loss(table, encoder, bridge, whole, rows, NONE, teacher, recipe).item()
 
         before = distance()
         train_sequence_encoder(table, encoder, cut, teacher, cases, recipe, 0, epochs=10)
@@ -204,8 +223,8 @@ class TestTraining:
         for first in range(ITEMS):
             drawn = (first + torch.arange(5)) % ITEMS
             monkeypatch.setattr(torch, "randint", lambda high, size, drawn=drawn: drawn)
-            losses.append(module._loss(table, encoder, None, place, rows, None, few))
-        whole = module._loss(table, encoder, None, place, rows, None, all_of_them)
+            losses.append(module._loss(table, encoder, None, place, rows, NONE, None, few))
+        whole = module._loss(table, encoder, None, place, rows, NONE, None, all_of_them)
         assert torch.stack(losses).exp().mean().item() == pytest.approx(
             whole.exp().item(), rel=1e-4
         )
@@ -221,7 +240,7 @@ class TestTraining:
         monkeypatch.setattr(torch, "randint", lambda high, size: drawn)
         recipe = RECIPE.model_copy(update=LOGITS_ALONE | {"negatives": 3})
         teacher = knowing_teacher(cut)
-        found = module._loss(table, encoder, None, whole, rows, teacher, recipe)
+        found = module._loss(table, encoder, None, whole, rows, NONE, teacher, recipe)
         batch = torch.from_numpy(whole[rows])
         predicted = batch != PAD
         predicted[:, 0] = False

@@ -34,7 +34,8 @@ SMALL = SequenceRecipe(
     learning_rate=2e-3,
     batch=32,
 )
-NOBODY = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
+NONE = np.zeros(0, dtype=np.int64)
+NOBODY = Cases(NONE, [], NONE)
 
 
 def model(recipe: SequenceRecipe = SMALL, seed: int = 0) -> SequenceModel:
@@ -171,11 +172,27 @@ class TestLoss:
                 logits[read] = -torch.inf  # the window's own items are no wrong answers
                 logits[read[place]] = own
                 losses.append(logits.logsumexp(0) - own)
-        found = module._loss(m, batch, SMALL)
+        found = module._loss(m, batch, NONE, SMALL)
         torch.testing.assert_close(found, torch.stack(losses).mean())
 
 
 class TestTraining:
+    def test_every_step_compares_with_what_is_chosen_often(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[list[int]] = []
+        compare = module.compare
+
+        def watched(*given: Any) -> Any:
+            asked.append(given[4].tolist())
+            return compare(*given)
+
+        monkeypatch.setattr(module, "compare", watched)
+        histories = [np.array([3, 5 + n, 7]) for n in range(0, 12, 3)]
+        recipe = SMALL.model_copy(update={"negatives": 4})
+        train(model(), histories, NOBODY, recipe, seed=0, epochs=1)
+        assert asked == [[3, 7]]  # a third of all choices each, the others a twelfth
+
     def test_a_rate_makes_ids_learn_faster(self) -> None:
         recipe = SMALL.model_copy(update={"id_embedding": True})
         histories, cases = circle()
@@ -207,9 +224,9 @@ class TestTraining:
         histories, cases = circle()
         m = model()
         batch = module.windows(histories, LENGTH)
-        before = module._loss(m, batch, SMALL).item()
+        before = module._loss(m, batch, NONE, SMALL).item()
         train(m, histories, cases, SMALL, seed=0, epochs=5)
-        assert module._loss(m, batch, SMALL).item() < before - 0.3
+        assert module._loss(m, batch, NONE, SMALL).item() < before - 0.3
 
     def test_the_same_seed_gives_the_same_weights(self) -> None:
         histories, cases = circle()

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from training.next_item import Comparison, compare
+from training.next_item import Comparison, chosen_often, compare
 from training.sequences import PAD
 
 WINDOWS = np.array([[3, 7, 1, 9], [5, 2, PAD, PAD], [8, PAD, PAD, PAD]])
 DIMENSIONS = 6
+NONE = np.zeros(0, dtype=np.int64)
 
 
 def draw(monkeypatch: pytest.MonkeyPatch, *items: int) -> None:
@@ -43,7 +44,7 @@ def by_loops(users: Tensor, items: Tensor) -> float:
 
 
 def test_the_first_item_of_a_window_and_padding_are_not_predicted() -> None:
-    predicted = compare(WINDOWS, catalogue=20, negatives=10, exactly=False).predicted
+    predicted = compare(WINDOWS, catalogue=20, negatives=10, exactly=False, often=NONE).predicted
     assert predicted.tolist() == [
         [False, True, True, True],
         [False, True, False, False],
@@ -54,7 +55,7 @@ def test_the_first_item_of_a_window_and_padding_are_not_predicted() -> None:
 @pytest.mark.parametrize("exactly", [False, True])
 def test_a_small_catalogue_is_compared_whole(exactly: bool) -> None:
     users, items = vectors(4, 0), vectors(20, 1)
-    comparison = compare(WINDOWS, catalogue=20, negatives=10, exactly=exactly)
+    comparison = compare(WINDOWS, catalogue=20, negatives=10, exactly=exactly, often=NONE)
     assert comparison.items is None
     assert loss(comparison, users, items) == pytest.approx(by_loops(users, items), rel=1e-5)
 
@@ -62,7 +63,7 @@ def test_a_small_catalogue_is_compared_whole(exactly: bool) -> None:
 def test_a_sample_of_everything_is_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
     draw(monkeypatch, *range(20))
     users, items = vectors(4, 0), vectors(20, 1)
-    comparison = compare(WINDOWS, catalogue=20, negatives=9, exactly=True)
+    comparison = compare(WINDOWS, catalogue=20, negatives=9, exactly=True, often=NONE)
     assert comparison.items is not None
     assert loss(comparison, users, items) == pytest.approx(by_loops(users, items), rel=1e-5)
 
@@ -74,16 +75,18 @@ def test_uniform_draws_are_right_in_the_mean(monkeypatch: pytest.MonkeyPatch) ->
     found = []
     for first in range(20):
         draw(monkeypatch, *((first + np.arange(5)) % 20).tolist())
-        comparison = compare(window, catalogue=20, negatives=5, exactly=False)
+        comparison = compare(window, catalogue=20, negatives=5, exactly=False, often=NONE)
         found.append(math.exp(loss(comparison, users, items)))
-    whole = compare(window, catalogue=20, negatives=20, exactly=False)
+    whole = compare(window, catalogue=20, negatives=20, exactly=False, often=NONE)
     assert np.mean(found) == pytest.approx(math.exp(loss(whole, users, items)), rel=1e-4)
 
 
 def test_what_a_window_holds_is_no_wrong_answer_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     draw(monkeypatch, 7, 3, 7)
     for exactly in (False, True):
-        comparison = compare(np.array([[3, 7]]), catalogue=20, negatives=3, exactly=exactly)
+        comparison = compare(
+            np.array([[3, 7]]), catalogue=20, negatives=3, exactly=exactly, often=NONE
+        )
         assert loss(comparison, vectors(1, 0), vectors(20, 1)) == 0.0
 
 
@@ -91,7 +94,7 @@ def test_exact_windows_stand_for_themselves_and_draws_for_the_rest(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     draw(monkeypatch, 0, 3, 12, 12)
-    comparison = compare(WINDOWS, catalogue=100, negatives=4, exactly=True)
+    comparison = compare(WINDOWS, catalogue=100, negatives=4, exactly=True, often=NONE)
     assert comparison.items is not None
     assert comparison.items[comparison.others].tolist() == [0, 1, 2, 3, 5, 7, 8, 9, 12]
     # 0 and 12 stand for the 93 items that no window holds.
@@ -99,10 +102,29 @@ def test_exact_windows_stand_for_themselves_and_draws_for_the_rest(
     np.testing.assert_allclose(comparison.weights, expected, rtol=1e-6)
 
 
+def test_what_is_chosen_often_stands_for_itself_in_every_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    draw(monkeypatch, 4, 12, 12, 0)
+    often = np.array([2, 4])
+    comparison = compare(WINDOWS, catalogue=100, negatives=4, exactly=False, often=often)
+    assert comparison.items is not None
+    assert comparison.items[comparison.others].tolist() == [0, 2, 4, 12]
+    expected = [math.log(98 / 2), 0, 0, math.log(98 / 2)]
+    np.testing.assert_allclose(comparison.weights, expected, rtol=1e-6)
+
+
+def test_often_is_more_than_one_in_as_many_as_are_drawn() -> None:
+    chosen = np.array([5, 0, 0, 5, 5, 2])
+    assert chosen_often(chosen, negatives=2).tolist() == []  # 5 is half of them, not more
+    assert chosen_often(chosen, negatives=3).tolist() == [5]
+    assert chosen_often(chosen, negatives=4).tolist() == [0, 5]
+
+
 def test_windows_may_hold_the_whole_catalogue() -> None:
     windows = np.arange(20).reshape(2, 10)
     users, items = vectors(18, 0), vectors(20, 1)
-    sampled, whole = (compare(windows, 20, negatives, exactly=True) for negatives in (5, 20))
+    sampled, whole = (compare(windows, 20, negatives, True, NONE) for negatives in (5, 20))
     assert loss(sampled, users, items) == pytest.approx(loss(whole, users, items), rel=1e-5)
 
 
@@ -110,7 +132,7 @@ def test_windows_may_hold_the_whole_catalogue() -> None:
 @pytest.mark.parametrize("temperature", [1.0, 100.0])
 def test_gradients_are_those_of_cross_entropy(exactly: bool, temperature: float) -> None:
     torch.manual_seed(0)
-    comparison = compare(WINDOWS, catalogue=100, negatives=10, exactly=exactly)
+    comparison = compare(WINDOWS, catalogue=100, negatives=10, exactly=exactly, often=NONE)
     assert comparison.items is not None
     users, items = vectors(4, 0) * temperature, vectors(len(comparison.items), 1)
     users.requires_grad_()
@@ -134,17 +156,20 @@ def test_gradients_are_those_of_cross_entropy(exactly: bool, temperature: float)
     st.lists(st.lists(st.integers(0, 59), min_size=1, max_size=4), min_size=1, max_size=5),
     st.integers(1, 29),
     st.booleans(),
+    st.sets(st.integers(0, 59), max_size=9),
 )
 def test_a_sample_counts_as_many_items_as_the_catalogue_holds(
-    histories: list[list[int]], negatives: int, exactly: bool
+    histories: list[list[int]], negatives: int, exactly: bool, often: set[int]
 ) -> None:
     windows = np.full((len(histories), 4), PAD)
     for row, history in zip(windows, histories, strict=True):
         row[: len(history)] = history
-    comparison = compare(windows, 60, negatives, exactly)
+    always = np.array(sorted(often), dtype=np.int64)
+    comparison = compare(windows, 60, negatives, exactly, always)
     assert comparison.items is not None
     filled = windows != PAD
     named = comparison.items[comparison.windows[torch.from_numpy(filled)]]
     np.testing.assert_array_equal(named, windows[filled])
-    if not exactly or len(comparison.items) > len(np.unique(windows[filled])):
+    themselves = often | (set(windows[filled].tolist()) if exactly else set())
+    if len(comparison.others) > len(themselves):
         assert comparison.weights.exp().sum().item() == pytest.approx(60, rel=1e-4)
