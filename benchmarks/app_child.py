@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.child import peak_memory
-from device_app.main import configure_kivy, leave_out_pandas
+from device_app.main import configure_kivy, leave_out_unused
 from device_app.opengl import require_opengl
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def main(bundle: str, database: str, began: float, likes: int, seconds: float) -
         began: when the process was started, by `time.time`.
     """
     require_opengl()
-    leave_out_pandas()
+    leave_out_unused()
     configure_kivy()
     from kivy.clock import Clock
     from kivy.core.window import Window

@@ -346,6 +346,7 @@ class PocketRecApp(App):
         # What is there by now stays, modules most of it. To look through it for garbage takes Python .06 s at a time, which
         # is a halt where something scrolls. Once: what a bundle before this one left behind is garbage.
         if not gc.get_freeze_count():
+            gc.collect()  # or garbage would stay as well
             gc.freeze()
         self.titles = about.items
         if is_new and self.page == "for_you":

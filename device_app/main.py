@@ -36,7 +36,7 @@ def main(
         )
     require_opengl()
     engine = _use_android() if is_android() else None
-    leave_out_pandas()
+    leave_out_unused()
     configure_kivy()
     from kivy.core.window import Window
 
@@ -58,9 +58,13 @@ def _use_android() -> "Loader | None":
     return android_engine
 
 
-def leave_out_pandas() -> None:
-    """sqlite-utils imports pandas where there is one: 30 MB and .2 s that the app has no use for."""
-    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+def leave_out_unused() -> None:
+    """What libraries import where it is installed and the app has no use for.
+
+    sqlite-utils imports pandas, 30 MB and .2 s; asyncio, which Kivy imports, ssl, 2 MB: there is no network.
+    """
+    for name in ("pandas", "ssl"):
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]
 
 
 def configure_kivy() -> None:

@@ -64,13 +64,16 @@ def test_starting_loads_neither_model_nor_database() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ.copy())
 
 
-def test_the_store_needs_no_pandas() -> None:
+def test_neither_pandas_nor_ssl_is_loaded() -> None:
     code = (
-        "from device_app.main import leave_out_pandas; leave_out_pandas();"
-        "import device_app.store, sys;"
-        "assert not any(name.startswith('pandas.') for name in sys.modules)"
+        "from device_app.main import configure_kivy, leave_out_unused; leave_out_unused();"
+        "configure_kivy();"
+        "import device_app.app, device_app.session, sys;"
+        "assert 'asyncio' in sys.modules;"
+        "found = {'pandas.core', '_ssl'} & set(sys.modules);"
+        "assert not found, found"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, env=os.environ.copy())
 
 
 def test_home_is_where_the_user_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
