@@ -51,18 +51,17 @@ def measure(data: Path, out: Path, minutes: float, seed: int, results_folder: Pa
     for kind, peer in peers.fitted(run, seconds, RichReport(), FURTHER):
         judged[kind] = peer.validation
         found[kind] = peers.refit(run, kind, peer.settings, seconds, split, cases)
-    best = max(judged, key=lambda kind: judged[kind])
     for name, folder in ((MEASURED, "holdout/bundle"), (SHIPPED, "bundle")):
         found[name] = ranks(Recommender.open(run.folder / folder, precision="int8"), whole, cases)
     rows = summarize(found, seed)
-    pairs = [(SHIPPED, best), (SHIPPED, MEASURED)]
+    pairs = [(SHIPPED, theirs) for theirs in (*judged, MEASURED)]
     result: dict[str, Any] = {
         "environment": environment(seed),
         "data": {**data_record(run), "name": whole.name},
         "settings": {"minutes": minutes},
         "users": len(cases),
         "systems": rows,
-        "best_peer": best,
+        "best_peer": max(judged, key=lambda kind: judged[kind]),
         "peer_validation": judged,
         "differences": differences(found, pairs, seed),
     }
