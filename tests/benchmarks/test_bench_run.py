@@ -159,7 +159,7 @@ def test_what_was_tuned_is_not_tuned_again(run, data, tmp_path, monkeypatch):
 
 
 def test_sasrec_trains_for_as_long_as_the_teachers_models(run, data, tmp_path, monkeypatch):
-    def recorded(_model, _sequences, _validation, _recipe, _seed, seconds, **_):
+    def recorded(_model, _sequences, _validation, _recipe, _seed, seconds, *_, **__):
         raise RunError(f"{seconds} s")
 
     monkeypatch.setattr(further, "train", recorded)

@@ -105,6 +105,19 @@ def test_without_a_sentence_encoder_there_are_three(
     assert np.mean(sasrec.ranks <= EACH - 6) > 0.5  # the rest of one's own taste; by chance .12
 
 
+def test_what_was_chosen_is_fitted_again() -> None:
+    run, split = tiny_run(), people()
+    chosen = peers._factorised(run, peers.IALS)
+    again = peers.refit(run, peers.IALS, chosen.settings, 10, split, split.test)
+    np.testing.assert_array_equal(again, chosen.ranks)
+    learned, hardly = (
+        peers.refit(run, peers.SASREC, {"id_rate": 10.0, "epochs": epochs}, 10, split, split.test)
+        for epochs in (30, 1)
+    )
+    assert np.mean(learned <= EACH - 6) > 0.5
+    assert np.mean(hardly <= EACH - 6) < 0.5
+
+
 def tiny_run() -> Any:
     sequence = {"dimensions": 16, "heads": 2, "layers": 1, "epochs": 30}
     return SimpleNamespace(
