@@ -20,7 +20,7 @@ from distill.student import ItemTable, SequenceEncoder
 from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
-from pocketrec.splits import Cases, Indices
+from pocketrec.splits import Cases, Indices, interaction_counts
 from training.dropout import set_dropout
 from training.next_item import chosen_often, compare
 from training.schedule import Course
@@ -99,7 +99,8 @@ def train_sequence_encoder(
     optimiser = fresh_optimiser()
     cut = windows.astype(np.int64)
     length = windows.shape[1]
-    often = chosen_often(cut[cut != PAD], recipe.negatives)
+    counts = interaction_counts([cut[cut != PAD]], len(table.features))
+    often = chosen_often(counts, recipe.negatives)
     cases = validation.sample(recipe.validation_users, seed)
     total = recipe.epochs if epochs is None else epochs
     every = recipe.evaluate_every if epochs is None else None

@@ -18,7 +18,7 @@ from pocketrec import metrics
 from pocketrec.errors import RunError
 from pocketrec.evaluation import rank_targets
 from pocketrec.files import atomic_write
-from pocketrec.splits import Cases, Indices
+from pocketrec.splits import Cases, Indices, interaction_counts
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
 from training.dropout import Dropout, dropout_share, set_dropout
@@ -192,7 +192,7 @@ def train(
     course = Course(total, seconds, every, recipe.patience)
     first, best_state = deepcopy(model.state_dict()), None
     cases = validation.sample(recipe.validation_users, seed)
-    often = chosen_often(np.concatenate(sequences), recipe.negatives)
+    often = chosen_often(interaction_counts(sequences, len(model.vectors)), recipe.negatives)
 
     def judge() -> None:
         """Keep the weights if they are the best so far."""

@@ -3,7 +3,10 @@
 import os
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -43,3 +46,23 @@ def tiny_bundle_zip(tiny_bundle: Path, tmp_path: Path) -> Path:
 
     pack(tiny_bundle, tmp_path / "tiny.zip")
     return tmp_path / "tiny.zip"
+
+
+@pytest.fixture
+def watch_often(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], list[list[int]]]:
+    """Lets a trainer's module note, for each step, what it compares with for being chosen often."""
+
+    def watch(module: ModuleType) -> list[list[int]]:
+        noted: list[list[int]] = []
+        compare = module.compare
+
+        def noting(
+            windows: Any, catalogue: int, negatives: int, exactly: bool, often: Any, *device: Any
+        ) -> Any:
+            noted.append(often.tolist())
+            return compare(windows, catalogue, negatives, exactly, often, *device)
+
+        monkeypatch.setattr(module, "compare", noting)
+        return noted
+
+    return watch

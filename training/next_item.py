@@ -89,12 +89,15 @@ class _CrossEntropy(torch.autograd.Function):
         return users, targets, others, None
 
 
-def chosen_often(items: Indices, negatives: int) -> Indices:
-    """The items that are more than one in ``negatives`` of the interactions ``items`` int64 [n]; ascending, int64.
+def chosen_often(counts: npt.NDArray[np.float32], negatives: int) -> Indices:
+    """The items that are more than one in ``negatives`` of all interactions; ascending, int64.
 
     Uniform draws miss such an item in most steps and count it many times over in the others.
+
+    Args:
+        counts: interactions of each item, float32 [N].
     """
-    return np.flatnonzero(np.bincount(items) * negatives > len(items))
+    return np.flatnonzero(counts * negatives > counts.sum())
 
 
 def compare(

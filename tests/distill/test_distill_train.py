@@ -3,7 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -130,16 +130,9 @@ def knowing_teacher(cut: npt.NDArray[np.int32], step: int = 1) -> Teacher:
 
 class TestTraining:
     def test_every_step_compares_with_what_is_chosen_often(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, watch_often: Callable[[ModuleType], list[list[int]]]
     ) -> None:
-        asked: list[list[int]] = []
-        compare = module.compare
-
-        def watched(*given: Any) -> Any:
-            asked.append(given[4].tolist())
-            return compare(*given)
-
-        monkeypatch.setattr(module, "compare", watched)
+        asked = watch_often(module)
         cut = windows([np.array([3, 5 + n, 7]) for n in range(0, 12, 3)], LENGTH)
         recipe = RECIPE.model_copy(update={"negatives": 4})
         train_sequence_encoder(

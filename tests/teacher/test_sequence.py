@@ -4,7 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -178,16 +178,9 @@ class TestLoss:
 
 class TestTraining:
     def test_every_step_compares_with_what_is_chosen_often(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, watch_often: Callable[[ModuleType], list[list[int]]]
     ) -> None:
-        asked: list[list[int]] = []
-        compare = module.compare
-
-        def watched(*given: Any) -> Any:
-            asked.append(given[4].tolist())
-            return compare(*given)
-
-        monkeypatch.setattr(module, "compare", watched)
+        asked = watch_often(module)
         histories = [np.array([3, 5 + n, 7]) for n in range(0, 12, 3)]
         recipe = SMALL.model_copy(update={"negatives": 4})
         train(model(), histories, NOBODY, recipe, seed=0, epochs=1)
