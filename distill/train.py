@@ -21,6 +21,7 @@ from pocketrec import metrics
 from pocketrec.artefact import TeacherArtefact
 from pocketrec.evaluation import rank_targets
 from pocketrec.splits import Cases, Indices, interaction_counts
+from training.averaging import AveragedWeights
 from training.dropout import set_dropout
 from training.next_item import chosen_often, compare
 from training.schedule import Course
@@ -76,8 +77,8 @@ def train_sequence_encoder(
 ) -> Trained:
     """Train ``table`` and ``encoder`` together.
 
-    The weights of the best validation NDCG@10 are kept; with ``epochs`` given training runs that long and the last
-    ones are. Without a teacher the loss is cross-entropy alone.
+    The averaged weights of the best validation NDCG@10 are kept; with ``epochs`` given training runs that long and the
+    last ones are. Without a teacher the loss is cross-entropy alone.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -105,6 +106,7 @@ def train_sequence_encoder(
     total = recipe.epochs if epochs is None else epochs
     every = recipe.evaluate_every if epochs is None else None
     course = Course(total, seconds, every, recipe.patience)
+    average = AveragedWeights(both)
     first, best_state = deepcopy(taught.state_dict()), None
     while course.running:
         both.train()
@@ -120,19 +122,24 @@ def train_sequence_encoder(
             loss.backward()
             nn.utils.clip_grad_norm_(taught.parameters(), 1.0)
             optimiser.step()
+            average.add()
             if course.late:
                 break
         both.eval()
         if course.end_epoch():
-            with torch.no_grad():
-                score = StudentScorer(table(), encoder, length)
-            ranks = rank_targets(score.logits, cases)
-            if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
-                best_state = deepcopy(both.state_dict())
+            with average.applied():
+                with torch.no_grad():
+                    score = StudentScorer(table(), encoder, length)
+                ranks = rank_targets(score.logits, cases)
+                if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
+                    best_state = deepcopy(both.state_dict())
             if course.start_over():
                 taught.load_state_dict(first)
+                average.start()
                 optimiser = fresh_optimiser()
-    if best_state is not None:
+    if best_state is None:
+        average.swap()
+    else:
         both.load_state_dict(best_state)
     both.eval()
     made = course.epoch if best_state is None else course.best_epochs

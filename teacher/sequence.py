@@ -21,6 +21,7 @@ from pocketrec.files import atomic_write
 from pocketrec.splits import Cases, Indices, interaction_counts
 from teacher.device import best_device
 from teacher.recipe import SequenceRecipe
+from training.averaging import AveragedWeights
 from training.dropout import Dropout, dropout_share, set_dropout
 from training.next_item import chosen_often, compare
 from training.schedule import Course
@@ -166,7 +167,7 @@ def train(
     pretrained: bool = False,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Trained:
-    """Train with cross-entropy over the catalogue and keep the weights of the best validation NDCG@10.
+    """Train with cross-entropy over the catalogue and keep the averaged weights of the best validation NDCG@10.
 
     With ``epochs`` given nothing is chosen: training runs that long and the last weights stay. ``shuffle`` reads
     histories as sets, in a new order each epoch. A ``pretrained`` model keeps the weights it came with where training
@@ -190,6 +191,7 @@ def train(
     total = recipe.epochs if epochs is None else epochs
     every = recipe.evaluate_every if epochs is None else None
     course = Course(total, seconds, every, recipe.patience)
+    average = AveragedWeights(model)
     first, best_state = deepcopy(model.state_dict()), None
     cases = validation.sample(recipe.validation_users, seed)
     often = chosen_often(interaction_counts(sequences, len(model.vectors)), recipe.negatives)
@@ -197,9 +199,10 @@ def train(
     def judge() -> None:
         """Keep the weights if they are the best so far."""
         nonlocal best_state
-        ranks = rank_targets(SequenceScorer(model).logits, cases)
-        if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
-            best_state = deepcopy(model.state_dict())
+        with average.applied():
+            ranks = rank_targets(SequenceScorer(model).logits, cases)
+            if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
+                best_state = deepcopy(model.state_dict())
 
     if pretrained and epochs is None:
         judge()
@@ -219,14 +222,18 @@ def train(
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
+            average.add()
             if course.late:
                 break
         if course.end_epoch():
             judge()
             if course.start_over():
                 model.load_state_dict(first)
+                average.start()
                 optimiser = fresh_optimiser()
-    if best_state is not None:
+    if best_state is None:
+        average.swap()
+    else:
         model.load_state_dict(best_state)
     model.eval().cpu()
     made = course.epoch if best_state is None else course.best_epochs

@@ -66,3 +66,34 @@ def watch_often(monkeypatch: pytest.MonkeyPatch) -> Callable[[ModuleType], list[
         return noted
 
     return watch
+
+
+@pytest.fixture
+def watch_steps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> Callable[[ModuleType], Callable[[], tuple[Any, Any]]]:
+    """Lets a trainer's module say its weights after the last step, and averaged over the steps since training (re)started."""
+    import torch
+
+    def watch(module: ModuleType) -> Callable[[], tuple[Any, Any]]:
+        steps: list[torch.Tensor] = []
+
+        class Noting(module.AveragedWeights):  # type: ignore[name-defined, misc]
+            def start(self) -> None:
+                steps.clear()
+                super().start()
+
+            def add(self) -> None:
+                steps.append(torch.cat([p.detach().flatten() for p in self._parameters]))
+                super().add()
+
+        def found() -> tuple[torch.Tensor, torch.Tensor]:
+            average = torch.zeros_like(steps[0])
+            for number, step in enumerate(steps, start=1):
+                average += (step - average) * 9 / (8 + number)
+            return steps[-1], average
+
+        monkeypatch.setattr(module, "AveragedWeights", Noting)
+        return found
+
+    return watch

@@ -309,6 +309,22 @@ class TestWhatIsKept:
         trained = train_sequence_encoder(*student(), cut, None, cases, self.recipe, 0, epochs=3)
         assert (trained.epochs, trained.validation) == (3, -1.0)
 
+    def test_weights_are_averaged_over_the_steps_of_the_training_that_made_them(
+        self,
+        scripted: Callable[..., list[Tensor]],
+        watch_steps: Callable[[ModuleType], Callable[[], tuple[Tensor, Tensor]]],
+    ) -> None:
+        cut, cases = circle()
+        both = student()
+        steps = watch_steps(module)
+        train_sequence_encoder(*both, cut, None, cases, self.recipe, 0, epochs=3)
+        torch.testing.assert_close(weights(*both), steps()[1])
+        scripted(5, 2, 3, 9, 4, 3, 1)  # started over after four, the best is the last
+        train_sequence_encoder(*both, cut, None, cases, self.recipe, 0)
+        last, average = steps()
+        torch.testing.assert_close(weights(*both), average)
+        assert not torch.allclose(last, average)
+
     def test_no_epoch_is_none(self) -> None:
         cut, cases = circle()
         both = student()

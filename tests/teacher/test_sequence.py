@@ -311,6 +311,22 @@ class TestWhatIsKept:
         assert trained.epochs == 3
         assert trained.validation == -1.0
 
+    def test_weights_are_averaged_over_the_steps_of_the_training_that_made_them(
+        self,
+        scripted: Callable[..., list[Tensor]],
+        watch_steps: Callable[[ModuleType], Callable[[], tuple[Tensor, Tensor]]],
+    ) -> None:
+        histories, cases = circle()
+        m = model()
+        steps = watch_steps(module)
+        train(m, histories, cases, self.recipe, seed=0, epochs=3)
+        torch.testing.assert_close(weights(m), steps()[1])
+        scripted(5, 2, 3, 9, 4, 3, 1)  # started over after four, the best is the last
+        train(m, histories, cases, self.recipe, seed=0)
+        last, average = steps()
+        torch.testing.assert_close(weights(m), average)
+        assert not torch.allclose(last, average)
+
     def test_a_pretrained_model_keeps_its_weights_where_none_are_better(
         self, scripted: Callable[..., list[Tensor]]
     ) -> None:
