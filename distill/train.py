@@ -77,8 +77,8 @@ def train_sequence_encoder(
 ) -> Trained:
     """Train ``table`` and ``encoder`` together.
 
-    The averaged weights of the best validation NDCG@10 are kept; with ``epochs`` given training runs that long and the
-    last ones are. Without a teacher the loss is cross-entropy alone.
+    The weights of the best validation NDCG@10 are kept, those after an epoch or averaged until then; with ``epochs``
+    given training runs that long and the average is. Without a teacher the loss is cross-entropy alone.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -108,6 +108,15 @@ def train_sequence_encoder(
     course = Course(total, seconds, every, recipe.patience)
     average = AveragedWeights(both)
     first, best_state = deepcopy(taught.state_dict()), None
+
+    @torch.no_grad()
+    def judge() -> None:
+        """Keep the weights if they are the best so far."""
+        nonlocal best_state
+        ranks = rank_targets(StudentScorer(table(), encoder, length).logits, cases)
+        if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
+            best_state = deepcopy(both.state_dict())
+
     while course.running:
         both.train()
         set_dropout(both, course.affordable >= recipe.dropout_epochs)
@@ -127,12 +136,9 @@ def train_sequence_encoder(
                 break
         both.eval()
         if course.end_epoch():
+            judge()
             with average.applied():
-                with torch.no_grad():
-                    score = StudentScorer(table(), encoder, length)
-                ranks = rank_targets(score.logits, cases)
-                if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
-                    best_state = deepcopy(both.state_dict())
+                judge()
             if course.start_over():
                 taught.load_state_dict(first)
                 average.start()

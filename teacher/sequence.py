@@ -167,11 +167,11 @@ def train(
     pretrained: bool = False,
     progress: Callable[[float], None] = lambda done: None,
 ) -> Trained:
-    """Train with cross-entropy over the catalogue and keep the averaged weights of the best validation NDCG@10.
+    """Train with cross-entropy over the catalogue and keep the weights of the best validation NDCG@10.
 
-    With ``epochs`` given nothing is chosen: training runs that long and the last weights stay. ``shuffle`` reads
-    histories as sets, in a new order each epoch. A ``pretrained`` model keeps the weights it came with where training
-    makes none better. ``progress`` gets the share of the work that is done.
+    They are those after an epoch or averaged until then. With ``epochs`` given nothing is chosen: training runs that long
+    and the average stays. ``shuffle`` reads histories as sets, in a new order each epoch. A ``pretrained`` model keeps the
+    weights it came with where training makes none better. ``progress`` gets the share of the work that is done.
     """
     torch.manual_seed(seed)
     generator = np.random.default_rng(seed)
@@ -199,10 +199,9 @@ def train(
     def judge() -> None:
         """Keep the weights if they are the best so far."""
         nonlocal best_state
-        with average.applied():
-            ranks = rank_targets(SequenceScorer(model).logits, cases)
-            if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
-                best_state = deepcopy(model.state_dict())
+        ranks = rank_targets(SequenceScorer(model).logits, cases)
+        if course.better(float(metrics.ndcg_at(ranks, 10).mean())):
+            best_state = deepcopy(model.state_dict())
 
     if pretrained and epochs is None:
         judge()
@@ -227,6 +226,8 @@ def train(
                 break
         if course.end_epoch():
             judge()
+            with average.applied():
+                judge()
             if course.start_over():
                 model.load_state_dict(first)
                 average.start()

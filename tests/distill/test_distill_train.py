@@ -36,6 +36,7 @@ WEIGHTS = (
     "embedding_distillation",
     "relation_distillation",
 )
+WORSE = 99.0
 NONE = np.zeros(0, dtype=np.int64)
 NOBODY = Cases(NONE, [], NONE)
 
@@ -255,17 +256,23 @@ class TestTraining:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Tensor]]:
-    """Makes each validation find the given rank of every target instead of ranking.
+    """Makes the validations of each epoch find the given rank of every target instead of ranking.
 
-    Returns the list that the item vectors of the validated students go to.
+    It is that of the weights after the epoch, or of the averaged ones; the others are worse. Returns the list that the
+    item vectors of the students with these ranks go to.
     """
 
-    def script(*ranks: float) -> list[Tensor]:
-        left, seen = iter(ranks), []
+    def script(*ranks: float, averaged: bool = False) -> list[Tensor]:
+        found: list[float] = []
+        for given in ranks:
+            found += (WORSE, given) if averaged else (given, WORSE)
+        left, seen = iter(found), []
 
         def rank(score: Any, cases: Cases) -> npt.NDArray[np.float64]:
-            seen.append(score.__self__.items.clone())
-            return np.array([next(left)])
+            ranked = next(left)
+            if ranked != WORSE:
+                seen.append(score.__self__.items.clone())
+            return np.array([ranked])
 
         monkeypatch.setattr(module, "rank_targets", rank)
         return seen
@@ -319,7 +326,8 @@ class TestWhatIsKept:
         steps = watch_steps(module)
         train_sequence_encoder(*both, cut, None, cases, self.recipe, 0, epochs=3)
         torch.testing.assert_close(weights(*both), steps()[1])
-        scripted(5, 2, 3, 9, 4, 3, 1)  # started over after four, the best is the last
+        # Started over after four, the best is the last.
+        scripted(5, 2, 3, 9, 4, 3, 1, averaged=True)
         train_sequence_encoder(*both, cut, None, cases, self.recipe, 0)
         last, average = steps()
         torch.testing.assert_close(weights(*both), average)

@@ -34,6 +34,7 @@ SMALL = SequenceRecipe(
     learning_rate=2e-3,
     batch=32,
 )
+WORSE = 99.0
 NONE = np.zeros(0, dtype=np.int64)
 NOBODY = Cases(NONE, [], NONE)
 
@@ -251,17 +252,25 @@ class TestTraining:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Tensor]]:
-    """Makes each validation find the given rank of every target instead of ranking.
+    """Makes the validations of each epoch find the given rank of every target instead of ranking.
 
-    Returns the list that the weights of the validated models go to.
+    It is that of the weights after the epoch, or of the averaged ones; the others are worse. Returns the list that the
+    weights of the models with these ranks go to.
     """
 
-    def script(*ranks: float) -> list[Tensor]:
-        left, seen = iter(ranks), []
+    def script(
+        *ranks: float, averaged: bool = False, as_it_came: float | None = None
+    ) -> list[Tensor]:
+        found: list[float] = [] if as_it_came is None else [as_it_came]
+        for given in ranks:
+            found += (WORSE, given) if averaged else (given, WORSE)
+        left, seen = iter(found), []
 
         def rank(score: Any, cases: Cases) -> npt.NDArray[np.float64]:
-            seen.append(weights(score.__self__.models[0]).clone())
-            return np.array([next(left)])
+            ranked = next(left)
+            if ranked != WORSE:
+                seen.append(weights(score.__self__.models[0]).clone())
+            return np.array([ranked])
 
         monkeypatch.setattr(module, "rank_targets", rank)
         return seen
@@ -321,7 +330,8 @@ class TestWhatIsKept:
         steps = watch_steps(module)
         train(m, histories, cases, self.recipe, seed=0, epochs=3)
         torch.testing.assert_close(weights(m), steps()[1])
-        scripted(5, 2, 3, 9, 4, 3, 1)  # started over after four, the best is the last
+        # Started over after four, the best is the last.
+        scripted(5, 2, 3, 9, 4, 3, 1, averaged=True)
         train(m, histories, cases, self.recipe, seed=0)
         last, average = steps()
         torch.testing.assert_close(weights(m), average)
@@ -333,7 +343,7 @@ class TestWhatIsKept:
         histories, cases = circle()
         m = model()
         before = weights(m)
-        seen = scripted(2, 2, 3)  # as it came, then no better for two epochs
+        seen = scripted(2, 3, as_it_came=2)  # then no better for two epochs
         trained = train(m, histories, cases, self.recipe, seed=0, pretrained=True)
         assert trained.epochs == 0
         assert trained.validation == pytest.approx(1 / math.log2(3))
@@ -347,7 +357,7 @@ class TestWhatIsKept:
         once, again = model(), model()
         scripted(5, 2, 3, 9, 3, 3, 3)
         fresh = train(once, histories, cases, self.recipe, seed=0)
-        scripted(6, 5, 2, 3, 9, 3, 3, 3)
+        scripted(5, 2, 3, 9, 3, 3, 3, as_it_came=6)
         trained = train(again, histories, cases, self.recipe, seed=0, pretrained=True)
         assert (trained.epochs, trained.validation) == (fresh.epochs, fresh.validation)
         assert torch.equal(weights(again), weights(once))
