@@ -7,60 +7,19 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from tiny_bundle import build_tiny_bundle, tiny_items
+from tiny_bundle import tiny_items
 from tiny_data import unit_rows
 
 from benchmarks import accuracy, minilm
 from benchmarks import peers as further
 from benchmarks import run as bench
 from benchmarks.child import STEPS as BUNDLE_STEPS
-from pocketrec.bundle import DataRecord, Manifest, seal
 from pocketrec.errors import RunError
-from pocketrec.files import read_json, write_json
+from pocketrec.files import read_json
 from pocketrec.ledger import STAGES, Ledger
 from pocketrec.recommender import Recommender
-from pocketrec.run import Run
 
 QUICK = bench.Effort(calls=3, slow_calls=1, starts=1, training=2)
-PEERS = {
-    "ItemKNN": {"kind": "ItemKNN", "settings": {"neighbours": 20, "shrink": 10}, "decay": 1.0},
-    "EASE": {"kind": "EASE", "settings": {"ridge": 20.0}, "decay": 1.0},
-}
-FACTS = {
-    "teacher-holdout": {
-        "names": {"teacher": "the teacher"},
-        "best_peer": "EASE",
-        "item_models": {
-            kind: {**chosen, "validation": score}
-            for (kind, chosen), score in zip(PEERS.items(), (0.2, 0.1), strict=True)
-            # among the most chosen items, on which the settings were tuned
-        },
-        "exact_items": 40,
-        "local_width": None,
-        "length": 10,
-        "training_seconds": {"scratch": 2.5, "transfer": 2.0},
-    },
-    **{name: {} for name in ("teacher-vectors", "teacher-final", "student-final")},
-    **{name: {} for name in ("student-holdout", "student-control")},
-    "holdout": {"precision": {"sequence_encoder.onnx": "int8"}, "parity": {"passed": True}},
-    "bundle": {},
-}
-
-
-@pytest.fixture
-def data(tmp_path):
-    """60 people who choose 6 to 15 of the films."""
-    folder = tmp_path / "films"
-    folder.mkdir()
-    titles = [f"{item.item_id},{item.title}" for item in tiny_items()]
-    (folder / "items.csv").write_text("\n".join(["item_id,title", *titles]), encoding="utf-8")
-    rng = np.random.default_rng(0)
-    lines = ["user_id,item_id,position"]
-    for user in range(60):
-        chosen = rng.choice(40, rng.integers(6, 16), replace=False)
-        lines += [f"u{user},m{item + 1:02},{place}" for place, item in enumerate(chosen)]
-    (folder / "interactions.csv").write_text("\n".join(lines), encoding="utf-8")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -72,26 +31,15 @@ def shipped(tmp_path_factory):
 
 
 @pytest.fixture
-def run(data, tmp_path, monkeypatch, shipped):
+def run(data, make_run, tmp_path, monkeypatch, shipped):
     def write(folder, texts):
         shutil.copytree(shipped, folder, dirs_exist_ok=True)
 
     monkeypatch.setattr(minilm, "write", write)
-    made = Run.open(tmp_path / "run", data)
-    for name, facts in FACTS.items():
-        record = {"fingerprint": "f", "seconds": 1.0, "cpu_seconds": 2.0, "facts": facts}
-        write_json(made.folder / "records" / f"{name}.json", record)
-    for place in ("bundle", "holdout/bundle"):
-        folder = build_tiny_bundle(made.folder / place)
-        manifest = Manifest.read(folder / "manifest.json")
-        record = DataRecord(made.dataset.name, made.dataset.fingerprint)
-        seal(folder, replace(manifest, data=record))
+    made = make_run(tmp_path / "run", data)
     rng = np.random.default_rng(0)
-    for place in ("teacher/holdout", "student/holdout"):
-        (made.folder / place).mkdir(parents=True)
-        vectors = rng.normal(size=(40, 8)).astype(np.float32)
-        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-        np.save(made.folder / place / "item_vectors.npy", vectors)
+    (made.folder / "student/holdout").mkdir(parents=True)
+    np.save(made.folder / "student/holdout/item_vectors.npy", unit_rows((40, 8), seed=1))
     (made.folder / "student/holdout/ranks.npz").write_bytes(b"no part of the student")
     ledger = Ledger(made.dataset.name, made.split.protocol, 0)
     for stage in STAGES:

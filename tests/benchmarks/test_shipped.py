@@ -1,3 +1,6 @@
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +8,84 @@ import polars as pl
 import pytest
 from tiny_data import write_tiny_data
 
+from benchmarks import peers, shipped
 from benchmarks.left_out import write_without
 from benchmarks.shipped import last_choices, show
+from pocketrec.bundle import Manifest, seal
 from pocketrec.data import load
+from pocketrec.files import read_json
+from pocketrec.recommender import Recommender
+from pocketrec.run import Run
 from pocketrec.splits import leave_one_out
+
+
+def test_bundles_and_peers_are_asked_for_what_the_build_did_not_see(
+    data: Path,
+    make_run: Callable[[Path, Path], Run],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def build(given: Path, out: Path, left_out: pl.DataFrame, minutes: float, seed: int) -> Run:
+        assert (given, minutes, seed) == (data, 7.0, 3)
+        write_without(given, out / "known", left_out)
+        made = make_run(out, out / "known")
+        measured = made.folder / "holdout/bundle"
+        manifest = Manifest.read(measured / "manifest.json")
+        seal(measured, replace(manifest, ranker=replace(manifest.ranker, neighbour_weight=0.0)))
+        return made
+
+    monkeypatch.setattr(shipped, "build_without", build)
+    monkeypatch.setattr(peers, "training_seconds", lambda *_: 2.0)
+    out = tmp_path / "run"
+    command = f"--data {data} --out {out} --minutes 7 --seed 3 --results {tmp_path}"
+    shipped.main(command.split())
+
+    whole = load(data)
+    cases = leave_one_out(whole, 3).test
+    ids = whole.ids.ids
+    asked = [
+        ([ids[item] for item in history], ids[target])
+        for history, target in zip(cases.histories, cases.targets, strict=True)
+    ]
+    known = load(out / "known")
+    chosen = Counter(known.ids.ids[item] for sequence in known.sequences for item in sequence)
+
+    def found(lists: list[list[str]]) -> float:
+        gains = [
+            1 / np.log2(items.index(target) + 2) if target in items else 0.0
+            for items, (_, target) in zip(lists, asked, strict=True)
+        ]
+        return float(np.mean(gains))
+
+    def of_bundle(place: str) -> float:
+        recommender = Recommender.open(out / place, precision="int8")
+        return found([[i.item_id for i in recommender.recommend(history)] for history, _ in asked])
+
+    result = read_json(tmp_path / "shipped-films.json")
+    ndcg = {row["system"]: row["ndcg@10"]["mean"] for row in result["systems"]}
+    assert result["users"] == len(asked) == 60
+    assert ndcg[shipped.SHIPPED] == pytest.approx(of_bundle("bundle"))
+    assert ndcg[shipped.MEASURED] == pytest.approx(of_bundle("holdout/bundle"))
+    assert ndcg[shipped.SHIPPED] != ndcg[shipped.MEASURED]
+    rivals = ["ItemKNN", "EASE", peers.IALS, peers.SASREC]
+    assert list(ndcg) == ["Popularity", *rivals, shipped.MEASURED, shipped.SHIPPED]
+    assert list(result["peer_validation"]) == rivals
+    assert result["best_peer"] == max(rivals, key=result["peer_validation"].__getitem__)
+    for row, theirs in zip(result["differences"], [*rivals, shipped.MEASURED], strict=True):
+        assert (row["ours"], row["theirs"]) == (shipped.SHIPPED, theirs)
+        assert row["ndcg@10"]["mean"] == pytest.approx(ndcg[shipped.SHIPPED] - ndcg[theirs])
+    # Ties among the choices of 60 people: popularity by hand is between their best and worst order.
+    bounds = []
+    for favour in (True, False):
+        lists = []
+        for history, target in asked:
+            rest = [item for item in ids if item not in history]
+            rest.sort(key=lambda item: (-chosen[item], (item != target) == favour))
+            lists.append(rest[:10])
+        bounds.append(found(lists))
+    assert bounds[1] <= ndcg["Popularity"] <= bounds[0]
+    assert "shipped-films.json" in capsys.readouterr().err
 
 
 def test_only_each_users_last_choice_is_left_out(tmp_path: Path) -> None:
