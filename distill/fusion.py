@@ -228,7 +228,7 @@ def choose_table(
     """
     items = len(vectors)
     cases = validation.sample(TUNE_SCORES // items, seed)
-    limit = max(recipe.table_entries, min(recipe.neighbours) * items)
+    limit = min(len(table), max(recipe.table_entries, min(recipe.neighbours) * items))
     sizes = sorted({min(width * items, limit) for width in recipe.neighbours})
     kept, settings, best, decays = table, None, -1.0, DECAYS
     for size in sizes:

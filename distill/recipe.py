@@ -65,7 +65,7 @@ class StudentRecipe(BaseModel):
     teacher."""
     refit_rate: PositiveFloat = 0.3
     """Its part of the learning rate."""
-    neighbours: tuple[PositiveInt, ...] = (20, 50, 100, 200)
+    neighbours: tuple[PositiveInt, ...] = (20, 50, 100, 200, 400, 800)
     """Entries an item in the neighbour table, on average; validation chooses among them."""
     table_entries: PositiveInt = 700_000
     """Most entries in all where that leaves the smallest choice; an entry takes three bytes, in a catalogue

@@ -142,6 +142,8 @@ class TeacherRecipe(Strict):
     """Most validation users on whom scorers are fused: the fewer, the more a weight is chosen by chance."""
     neighbours: PositiveInt = 200
     """Entries in the neighbour table that is handed to the student, on average over the items."""
+    table_entries: PositiveInt = 700_000
+    """Entries in it where those are fewer: few items need more of each."""
     base: str = "auto"
     """Folder of a base teacher to transfer from (an ``adapter``, a ``base.safetensors``, or both, as ``pocketrec adapt``
     and ``pocketrec pretrain`` write them); "none"; or "auto", the released one where it is of this language model."""

@@ -205,7 +205,7 @@ def _save(
     for start in range(0, len(cut), 256):
         batch = torch.from_numpy(cut[start : start + 256])
         states.append(sequence.states(batch[:, :-1])[batch != PAD].numpy().astype(np.float16))
-    entries = recipe.neighbours * len(vectors)
+    entries = max(recipe.neighbours * len(vectors), recipe.table_entries)
     table = models[TEXT_MODEL].table(entries, counts)
     peer = models["EASE"].table(entries, counts) if "EASE" in models else None
     TeacherArtefact(

@@ -25,7 +25,8 @@ RECIPE = """
 backbone = "{backbone}"
 sentence_encoder = "none"
 dimensions = 32
-neighbours = 10
+neighbours = 5
+table_entries = 1200
 ridges = [10, 100]
 text_weights = [0, 5]
 [teacher.sequence]
