@@ -235,7 +235,8 @@ def choose_table(
         tried = table.pruned(size, popularity)
         found, ndcg = choose_settings(vectors, encoder, tried, length, cases, decays)
         decays = (found.decay,)  # what is forgotten how fast does not hang on the size
-        if settings is None or ndcg > best * (1 + recipe.table_gain):
+        worth = 1 + recipe.table_gain * (len(tried) - len(kept)) / 1e6
+        if settings is None or ndcg > best * worth:
             kept, settings, best = tried, found, ndcg
     assert settings is not None
     more = validation.sample(WEIGH_SCORES // items, seed)

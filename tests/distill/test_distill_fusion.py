@@ -124,7 +124,7 @@ class TestChooseTable:
         monkeypatch.setattr(module, "choose_settings", scripted)
         monkeypatch.setattr(module, "choose_popularity", lambda *given: 0.2)
         recipe = StudentRecipe(
-            **{"neighbours": (1, 2, 3), "table_gain": 0.1, "table_entries": 10_000, **changed}
+            **{"neighbours": (1, 2, 3), "table_gain": 2500.0, "table_entries": 10_000, **changed}
         )
         nobody = Cases(np.zeros(0, dtype=np.int64), [], np.zeros(0, dtype=np.int64))
         known = student.vectors, student.sequence, student.table, student.popularity
@@ -137,9 +137,10 @@ class TestChooseTable:
     def test_a_larger_table_must_be_worth_its_bytes(
         self, student: Student, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.21, 120: 0.219}) == 40
+        # A tenth for 40 entries more.
+        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.21, 120: 0.239}) == 40
         assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.23, 120: 0.24}) == 80
-        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.21, 120: 0.23}) == 120
+        assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.21, 120: 0.241}) == 120
         assert self.choose(student, monkeypatch, {40: 0.2, 80: 0.1, 120: 0.1}) == 40
 
     def test_no_more_entries_than_allowed_but_the_smallest_choice(
