@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pocketrec import metrics
+from pocketrec.evaluation import rank_targets
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases
 from teacher.blend import blended, choose_blend
 from teacher.evidence import Evidence
-from teacher.fusion import validation_ndcg
 from teacher.item_models import (
     Chosen,
     Tuner,
@@ -26,7 +27,7 @@ from teacher.item_models import (
 from teacher.lift import choose_lift, lifted
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem
-from teacher.transfer import Verdict
+from teacher.transfer import Verdict, judge
 
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
@@ -44,6 +45,7 @@ class ClosedForms:
         best_peer: the name of the one of ``PEERS`` that validation prefers.
         exact_items: how many items, the most chosen ones, an exact form covers.
         local_width: entries a column where the local form covers all of them; None where the exact one is used.
+        text: whether EASE with text is more than EASE; where it is not, it is EASE.
         share, scale: of ItemKNN in EASE with text, see ``teacher.blend``.
         power: of popularity, see ``teacher.lift``.
     """
@@ -53,6 +55,7 @@ class ClosedForms:
     best_peer: str
     exact_items: int
     local_width: int | None
+    text: Verdict
     blend: Verdict
     share: float
     scale: float
@@ -70,6 +73,7 @@ class ClosedForms:
             "item_models": {kind: asdict(chosen) for kind, chosen in self.settings.items()},
             "exact_items": self.exact_items,
             "local_width": self.local_width,
+            "text": self.text.as_dict(),
             "blend": {**self.blend.as_dict(), "share": self.share, "scale": self.scale},
             "lift": {**self.lift.as_dict(), "power": self.power},
         }
@@ -109,9 +113,13 @@ def choose_closed_forms(
             chosen[kind], models[kind] = settle([chosen[kind]], whole, tuning, given)
             advance(done)
     # On every validation user: the tuning sample is too small to tell two close ones apart.
-    reached = {kind: validation_ndcg(model, validation) for kind, model in models.items()}
-    if reached["EASE"] > reached[TEXT_MODEL]:
-        # Its special case: where there was no time to settle more, the better one.
+    reached = {
+        kind: metrics.ndcg_at(rank_targets(model.scores, validation), 10)
+        for kind, model in models.items()
+    }
+    text_or_not = judge({kind: reached[kind] for kind in ("EASE", TEXT_MODEL)}, "EASE", seed)
+    if text_or_not.used == "EASE":
+        # Its special case, of which a table of the same size leaves out less.
         text = without_text(chosen["EASE"])
         chosen[TEXT_MODEL] = text
         models[TEXT_MODEL] = replace(models["EASE"], name=text.describe())
@@ -120,8 +128,10 @@ def choose_closed_forms(
         models[TEXT_MODEL] = blended(models[TEXT_MODEL], models["ItemKNN"], share, scale)
     power, lift = choose_lift(models[TEXT_MODEL], counts, tuning, seed)
     models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, power)
-    best_peer = max(PEERS, key=lambda kind: reached[kind])
-    return ClosedForms(models, chosen, best_peer, limit, width, blend, share, scale, lift, power)
+    best_peer = max(PEERS, key=lambda kind: reached[kind].mean())
+    return ClosedForms(
+        models, chosen, best_peer, limit, width, text_or_not, blend, share, scale, lift, power
+    )
 
 
 def refit_closed_forms(

@@ -121,7 +121,16 @@ def _choose(
     starts = choose_starts(run, recipe.sequence, base.sequence, features, bases, tuning, report)
     fusion = choose_fusion(starts.scorer, closed.text_model, counts, tuning, seed)
     teacher, popular = with_popularity(fusion.scorer, counts, tuning, seed)
-    judged = [reading, closed.blend, closed.lift, low_rank, starts.verdict, fusion.verdict, popular]
+    judged = [
+        reading,
+        closed.text,
+        closed.blend,
+        closed.lift,
+        low_rank,
+        starts.verdict,
+        fusion.verdict,
+        popular,
+    ]
     verdicts = [v.describe() for v in judged if v.differences]
     if len(starts.id_rates) > 1:
         verdicts.append(f"IDs learn at rate {starts.id_rate:g}")
