@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from safetensors.torch import load_file
 from tiny_data import ITEMS, USERS, Recorder, save_tiny_backbone, write_tiny_data
@@ -14,7 +15,7 @@ from pocketrec.errors import UsageError
 from pocketrec.evaluation import rank_targets
 from pocketrec.ledger import Ledger
 from pocketrec.run import Run
-from pocketrec.splits import interaction_counts
+from pocketrec.splits import Cases, interaction_counts
 from teacher import closed_forms, stage, starts
 from teacher.scorers import Popularity
 from teacher.transfer import Verdict
@@ -97,21 +98,24 @@ def test_factors_that_do_not_help_are_left_out(
         np.testing.assert_array_equal(made.features, made.item_vectors)
 
 
-def test_ease_takes_the_place_of_ease_with_text_where_it_is_better(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("rank", "used"), [(2, "EASE"), (1, "EASE with text")])
+def test_ease_takes_the_place_of_ease_with_text_that_is_not_better(
+    rank: int, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind = {"EASE": 0.2, "ItemKNN": 0.1}
-    monkeypatch.setattr(
-        closed_forms, "validation_ndcg", lambda model, _: kind.get(model.name.split(" (")[0], 0.15)
-    )
+    def ranks(scores: Any, cases: Cases) -> npt.NDArray[np.float64]:
+        kind = scores.__self__.name.split(" (")[0]
+        return np.full(len(cases), {"EASE": 2.0, "ItemKNN": 3.0}.get(kind, float(rank)))
+
+    monkeypatch.setattr(closed_forms, "rank_targets", ranks)
     run, _ = teach(tmp_path, monkeypatch)
-    models = run.facts("teacher/holdout")["item_models"]
-    assert models["EASE with text"]["settings"] == {
-        **models["EASE"]["settings"],
-        "text_weight": 0.0,
-        "order": 0.0,
-    }
-    assert models["EASE with text"]["decay"] == models["EASE"]["decay"]
+    facts = run.facts("teacher/holdout")
+    models = facts["item_models"]
+    ease = {**models["EASE"], "kind": "EASE with text"}
+    ease["settings"] = {**ease["settings"], "text_weight": 0.0, "order": 0.0}
+    assert (models["EASE with text"] == ease) == (used == "EASE")
+    assert facts["best_peer"] == "EASE"
+    assert facts["text"]["used"] == used
+    assert f"{used} {'kept' if used == 'EASE' else 'used'}" in facts["described"]
 
 
 @pytest.mark.parametrize("name", ["holdout", "final"])
