@@ -60,11 +60,6 @@ class StudentRecipe(BaseModel):
     patience: PositiveInt = 10
     """As in the teacher: epochs without a better validation NDCG@10 before training starts over, once."""
     validation_users: PositiveInt = 2000
-    refit_epochs: PositiveFloat = 0.5
-    """Part of the best epochs that the student that ships takes, which goes on from the held-out one with the final
-    teacher."""
-    refit_rate: PositiveFloat = 0.3
-    """Its part of the learning rate."""
     neighbours: tuple[PositiveInt, ...] = (20, 50, 100, 200, 400, 800)
     """Entries an item in the neighbour table, on average; validation chooses among them."""
     table_entries: PositiveInt = 700_000

@@ -1,6 +1,5 @@
 """The distill stage: the student, and the same student without a teacher, trained on what the teacher left."""
 
-import math
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -188,23 +187,21 @@ def _control(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> d
 def _refit(run: Run, recipe: StudentRecipe, folder: Path, report: Report) -> dict[str, Any]:
     """The student of the final teacher, from the held-out one and with the settings that it chose.
 
-    Like that teacher it goes on from what was measured, in small steps, and what was learned of texts still fits the
-    item space.
+    Like that teacher it goes on from what was measured, but for as many epochs again: what came last teaches it most.
     """
-    gentle = recipe.model_copy(update={"learning_rate": recipe.learning_rate * recipe.refit_rate})
     artefact = TeacherArtefact.load(run.folder / "teacher/final")
     before = Student.load(run.folder / "student/holdout")
     shutil.copyfile(before.tokenizer, folder / TOKENIZER)
     popularity = interaction_counts(run.dataset.sequences, len(artefact.item_vectors))
     items, encoder, trained = _train(
         run,
-        gentle,
+        recipe,
         artefact,
         artefact.features,
         popularity,
         Teacher(artefact),
         run.share("final_student"),
-        math.ceil(gentle.refit_epochs * run.facts("student/holdout")["epochs"]),
+        run.facts("student/holdout")["epochs"],
         report,
         before,
     )
