@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pocketrec import metrics
-from pocketrec.evaluation import rank_targets
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases
 from teacher.blend import blended, choose_blend
 from teacher.evidence import Evidence
+from teacher.fusion import validation_ndcg
 from teacher.item_models import (
     Chosen,
     Tuner,
@@ -27,7 +26,7 @@ from teacher.item_models import (
 from teacher.lift import choose_lift, lifted
 from teacher.recipe import TeacherRecipe
 from teacher.scorers import ItemItem
-from teacher.transfer import Verdict, judge
+from teacher.transfer import Verdict, guard
 
 TEXT_MODEL = "EASE with text"
 PEERS = ("ItemKNN", "EASE")
@@ -113,11 +112,8 @@ def choose_closed_forms(
             chosen[kind], models[kind] = settle([chosen[kind]], whole, tuning, given)
             advance(done)
     # On every validation user: the tuning sample is too small to tell two close ones apart.
-    reached = {
-        kind: metrics.ndcg_at(rank_targets(model.scores, validation), 10)
-        for kind, model in models.items()
-    }
-    text_or_not = judge({kind: reached[kind] for kind in ("EASE", TEXT_MODEL)}, "EASE", seed)
+    ways = {kind: models[kind].scores for kind in ("EASE", TEXT_MODEL)}
+    text_or_not = guard(ways, "EASE", validation, seed)
     if text_or_not.used == "EASE":
         # Its special case, of which a table of the same size leaves out less.
         text = without_text(chosen["EASE"])
@@ -128,7 +124,8 @@ def choose_closed_forms(
         models[TEXT_MODEL] = blended(models[TEXT_MODEL], models["ItemKNN"], share, scale)
     power, lift = choose_lift(models[TEXT_MODEL], counts, tuning, seed)
     models[TEXT_MODEL] = lifted(models[TEXT_MODEL], counts, power)
-    best_peer = max(PEERS, key=lambda kind: reached[kind].mean())
+    reached = {**text_or_not.ndcg, "ItemKNN": validation_ndcg(models["ItemKNN"], validation)}
+    best_peer = max(PEERS, key=lambda kind: reached[kind])
     return ClosedForms(
         models, chosen, best_peer, limit, width, text_or_not, blend, share, scale, lift, power
     )

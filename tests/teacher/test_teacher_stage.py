@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from safetensors.torch import load_file
 from tiny_data import ITEMS, USERS, Recorder, save_tiny_backbone, write_tiny_data
@@ -18,7 +17,7 @@ from pocketrec.run import Run
 from pocketrec.splits import Cases, interaction_counts
 from teacher import closed_forms, stage, starts
 from teacher.scorers import Popularity
-from teacher.transfer import Verdict
+from teacher.transfer import Verdict, judge
 from training import sequences
 
 RECIPE = """
@@ -98,15 +97,18 @@ def test_factors_that_do_not_help_are_left_out(
         np.testing.assert_array_equal(made.features, made.item_vectors)
 
 
-@pytest.mark.parametrize(("rank", "used"), [(2, "EASE"), (1, "EASE with text")])
+@pytest.mark.parametrize(("gain", "used"), [(0.0, "EASE"), (0.1, "EASE with text")])
 def test_ease_takes_the_place_of_ease_with_text_that_is_not_better(
-    rank: int, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gain: float, used: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def ranks(scores: Any, cases: Cases) -> npt.NDArray[np.float64]:
-        kind = scores.__self__.name.split(" (")[0]
-        return np.full(len(cases), {"EASE": 2.0, "ItemKNN": 3.0}.get(kind, float(rank)))
+    def verdict(ways: dict[str, Any], without: str, cases: Cases, seed: int) -> Verdict:
+        assert len(cases) == USERS
+        found = {kind: np.full(len(cases), 0.5) for kind in ways}
+        found["EASE with text"] += gain
+        return judge(found, without, seed)
 
-    monkeypatch.setattr(closed_forms, "rank_targets", ranks)
+    monkeypatch.setattr(closed_forms, "guard", verdict)
+    monkeypatch.setattr(closed_forms, "validation_ndcg", lambda *_: 0.4)  # of ItemKNN
     run, _ = teach(tmp_path, monkeypatch)
     facts = run.facts("teacher/holdout")
     models = facts["item_models"]
