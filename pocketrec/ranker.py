@@ -210,8 +210,15 @@ class Ranker:
         and older items have one newer item less, exactly as they would have on the device. One batch through the
         encoder is no faster and, where the graph quantizes its activations by batch, not exact.
         """
-        rows = [self.scores(np.delete(history, i))[targets] for i in range(len(history))]
-        return np.array(rows, dtype=np.float32).reshape(len(history), len(targets))
+        rows = np.empty((len(history), len(targets)), dtype=np.float32)
+        _, reached = self._reached(history)
+        # What neither the encoder nor the table reaches changes nothing by its absence.
+        first = max(0, min(len(history) - self.settings.max_length, reached.start))
+        if first:
+            rows[:first] = self.scores(history)[targets]
+        for i in range(first, len(history)):
+            rows[i] = self.scores(np.delete(history, i))[targets]
+        return rows
 
     def similarities(self, item: int) -> Float32:
         """How alike the catalogue is to one item; float32 [N].
@@ -250,20 +257,24 @@ class Ranker:
 
     def _entries(self, history: Int64) -> tuple[npt.NDArray[np.integer], Float64] | None:
         """Target and decayed weight of each entry that the history speaks through."""
-        counts = [table.counts(history) for table in self._tables]
-        spoken = np.flatnonzero(sum(counts))
-        if len(spoken) == 0:
+        counts, reached = self._reached(history)
+        if reached.stop == 0:
             return None
-        # Ages count from the newest item that has an entry: the scale is lost in z, and nothing underflows.
-        end = int(spoken[-1]) + 1
-        reached = slice(max(end - self._reach, 0), end)
-        shares = self.settings.decay ** np.arange(end - reached.start - 1, -1, -1)
+        shares = self.settings.decay ** np.arange(reached.stop - reached.start - 1, -1, -1)
         targets, weights = [], []
         for table, count in zip(self._tables, counts, strict=True):
             target, weight = table.entries(history[reached])
             targets.append(target)
             weights.append(weight * shares.repeat(count[reached]))
         return np.concatenate(targets), np.concatenate(weights)
+
+    def _reached(self, history: Int64) -> tuple[list[Int64], slice]:
+        """How many entries each item has, by table, and the part of the history that they are read for; empty without any."""
+        counts = [table.counts(history) for table in self._tables]
+        spoken = np.flatnonzero(sum(counts))
+        # Ages count from the newest item that has an entry: the scale is lost in z, and nothing underflows.
+        end = int(spoken[-1]) + 1 if len(spoken) else 0
+        return counts, slice(max(end - self._reach, 0), end)
 
     def _half_user(self, history: Int64) -> Float32:
         window = history[max(len(history) - self.settings.max_length, 0) :]

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 from kivy.app import App
 from kivy.clock import Clock
-from kivy.graphics import Color, RoundedRectangle, SmoothRoundedRectangle
+from kivy.graphics import Color
 from kivy.metrics import dp
 from kivy.properties import BooleanProperty, NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
 
 from device_app.theme import Theme
+from device_app.widgets.rounded import Rounded
 
 
 class Notice(BoxLayout):
@@ -67,16 +68,16 @@ class Skeleton(Widget):
     def _draw_card(self, x: float, top: float, width: float, theme: Theme) -> None:
         y = top - self.card_height
         Color(*theme.surface)
-        SmoothRoundedRectangle(pos=(x, y), size=(width, self.card_height), radius=[dp(18)])
+        Rounded(pos=(x, y), size=(width, self.card_height), radius=dp(18))
         Color(*theme.raised)
         inset, tile = dp(14), (dp(68), dp(84))
-        RoundedRectangle(pos=(x + inset, top - inset - tile[1]), size=tile, radius=[dp(12)])
+        Rounded(pos=(x + inset, top - inset - tile[1]), size=tile, radius=dp(12))
         left = x + inset + tile[0] + dp(14)
         room = x + width - inset - left
         for below, share, thick in ((4, 0.7, 16), (32, 0.45, 11), (54, 0.6, 11)):
             pos = (left, top - inset - dp(below + thick))
-            RoundedRectangle(pos=pos, size=(room * share, dp(thick)), radius=[dp(5)])
+            Rounded(pos=pos, size=(room * share, dp(thick)), radius=dp(5))
         button = (width - 2 * inset - 4 * dp(8)) / 5
         for number in range(5):
             pos = (x + inset + number * (button + dp(8)), y + inset)
-            RoundedRectangle(pos=pos, size=(button, dp(44)), radius=[dp(14)])
+            Rounded(pos=pos, size=(button, dp(44)), radius=dp(14))

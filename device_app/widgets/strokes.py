@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from kivy.clock import Clock
-from kivy.graphics import Color, InstructionGroup, SmoothEllipse, SmoothLine
+from kivy.graphics import Color, InstructionGroup, SmoothLine
 from kivy.properties import BooleanProperty, StringProperty
 from kivy.uix.label import Label
+
+from device_app.widgets.rounded import Rounded
 
 GRID = 24
 """Side of the square that the points below lie in; y grows upwards."""
@@ -75,4 +77,4 @@ class Drawn(Label):
             self._strokes.add(SmoothLine(circle=(centre_x, centre_y, pixels), width=width))
             if self.filled:
                 box = (centre_x - pixels, centre_y - pixels)
-                self._strokes.add(SmoothEllipse(pos=box, size=(2 * pixels, 2 * pixels)))
+                self._strokes.add(Rounded(pos=box, size=(2 * pixels, 2 * pixels), radius=pixels))

@@ -262,6 +262,21 @@ def test_a_tile_is_a_gradient_and_a_like_is_in_the_accent(start: Start) -> None:
     assert contains(driver.pixels().colours(button), LIGHT.accent)
 
 
+def test_only_what_is_liked_has_a_ring_after_the_theme_changed(start: Start) -> None:
+    from device_app.theme import DARK
+
+    driver = start()
+    tiles = driver.until(lambda: driver.shown("WallTile"))
+    driver.tap(tiles[0])
+    driver.until(lambda: driver.rows()[0]["liked"])
+    driver.app.looks.choose_theme("dark")
+    picture, ringed = driver.pixels(), []
+    for tile in driver.shown("Tile")[:2]:
+        x, y = tile.to_window(tile.x, tile.center_y)
+        ringed.append(close_to(picture.at(x + 1, y), rgb(DARK.accent)))
+    assert ringed == [True, False]
+
+
 def test_long_titles_take_two_lines_and_end_in_an_ellipsis(start: Start) -> None:
     from device_app.widgets.fitting import fitted, line_count
 

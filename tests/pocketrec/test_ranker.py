@@ -36,6 +36,14 @@ class FixedUser:
         return np.repeat(self.user[None], len(inputs["items"]), axis=0)
 
 
+class MeanUser(FixedUser):
+    """Answers with the mean of what it was given."""
+
+    def run(self, inputs):
+        super().run(inputs)
+        return inputs["items"].mean(axis=1)
+
+
 def table_of(items, entries):
     """The table of {(history item, scored item): weight}."""
     sources, targets = np.array(list(entries), dtype=np.int64).reshape(-1, 2).T
@@ -176,6 +184,27 @@ def test_scores_without_each_item_by_hand():
     assert found[:, 0] == pytest.approx([np.sqrt(3), without_three], rel=1e-5)
     assert found[0, 1] == pytest.approx(-np.sqrt(1 / 3), rel=1e-5)
     assert ranker().without_each(NOBODY, indices(2, 1)).shape == (0, 2)
+
+
+@pytest.mark.parametrize(("window", "newest_without_entries"), [(8, 0), (8, 30), (30, 0)])
+def test_what_is_too_long_ago_to_be_read_changes_nothing_by_its_absence(
+    window, newest_without_entries
+):
+    rng, many = np.random.default_rng(0), 60
+    spoken_by = many - newest_without_entries
+    pairs = zip(rng.integers(spoken_by, size=300), rng.integers(many, size=300), strict=True)
+    table = table_of(many, {(int(i), int(j)): rng.normal() for i, j in pairs})
+    engine = MeanUser([1.0])
+    settings = replace(SETTINGS, max_length=window)
+    vectors = FloatVectors(rng.normal(size=(many, 1)).astype(np.float32))
+    index = [NeighbourIndex.of(table)]
+    popularity = np.ones(many, dtype=np.float32)
+    made = Ranker(vectors, SequenceEncoder(engine), index, popularity, settings)
+    history = np.arange(many)
+    expected = [made.scores(np.delete(history, i))[[3, 7]] for i in history]
+    engine.seen.clear()
+    assert np.array_equal(made.without_each(history, indices(3, 7)), expected)
+    assert len(engine.seen) < many
 
 
 def test_similarities_by_hand():
