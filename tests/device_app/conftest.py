@@ -2,6 +2,8 @@
 
 import ctypes
 import os
+import socket
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -55,17 +57,52 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("device_app.system_theme.answer", lambda *_: None)
 
 
+class Network:
+    """Blocked while an app is tested, and whatever tries to use it is remembered; sockets of this machine alone may be."""
+
+    EVENTS = frozenset({"connect", "bind", "sendto", "sendmsg"})
+    NAMES = frozenset({"getaddrinfo", "gethostbyname", "gethostbyaddr", "getnameinfo"})
+
+    def __init__(self) -> None:
+        self.is_blocked = False
+        self.attempts: list[str] = []
+        sys.addaudithook(self._heard)
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.is_blocked or not event.startswith("socket."):
+            return
+        kind = event.removeprefix("socket.")
+        local = kind in self.EVENTS and arguments[0].family not in (socket.AF_INET, socket.AF_INET6)
+        if kind in self.EVENTS | self.NAMES and not local:
+            self.attempts.append(f"{event} {arguments[-1]!r}")
+            raise OSError("the app is tested without a network")
+
+
+_network = Network()
+
+
+@pytest.fixture(autouse=True)
+def network() -> Iterator[Network]:
+    """Nothing that is tested here asks for a network."""
+    _network.is_blocked = True
+    yield _network
+    _network.is_blocked = False
+    attempts, _network.attempts = _network.attempts, []
+    assert not attempts
+
+
 class Driver:
     """The app as a user has it: looks, taps, types."""
 
     def __init__(self, bundle: Path, database: Path, size: tuple[int, int]) -> None:
         from kivy.base import runTouchApp
         from kivy.core.window import Window
+        from kivy.metrics import dp
 
         from device_app.app import PocketRecApp
 
         self.window = Window
-        Window.size = size
+        Window.size = tuple(round(dp(length)) for length in size)
         self.app = PocketRecApp(bundle, database)
         self.app._run_prepare()
         runTouchApp(embedded=True)

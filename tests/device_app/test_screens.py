@@ -1,10 +1,15 @@
 """Items, bookmarks, hidden titles and settings, as a user meets them."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fontTools.ttLib import TTFont
 from sqlite_utils import Database
 
 from device_app.preferences import TEXT_SIZES, Preferences, preferences_path
@@ -86,6 +91,26 @@ def clipped(driver: Any) -> list[str]:
         if left < -1 or right > driver.window.width + 1:
             found.append(label.text)
     return found
+
+
+@cache
+def letters(font: str) -> frozenset[str]:
+    """What a font file can draw."""
+    return frozenset(map(chr, TTFont(font).getBestCmap()))
+
+
+def undrawn(driver: Any) -> list[str]:
+    """Texts with a letter that their font lacks."""
+    from kivy.core.text import LabelBase
+    from kivy.uix.label import Label
+
+    labels = [w for w in visible(driver.app.root) if isinstance(w, Label)]
+    return [
+        label.text
+        for label in labels
+        for font in [LabelBase._fonts[label.font_name][2 if label.bold else 0]]
+        if not set(label.text) - {"\n"} <= letters(font)
+    ]
 
 
 @BOTH
@@ -349,12 +374,27 @@ def test_no_text_is_clipped_and_buttons_are_large_enough(
             driver.app._current.view.scroll_y = scroll
             driver.frames(3)
             assert clipped(driver) == [], place
+            assert undrawn(driver) == [], place
         for button in visible(driver.app.root):
             if isinstance(button, Hoverable) and not button.disabled:
                 assert min(button.size) >= dp(44), (place, button)
         assert driver.pixels().at(driver.window.width - 3, driver.window.height - 3) == colour(
             ground
         )
+
+
+@pytest.mark.skipif("KIVY_METRICS_DENSITY" in os.environ, reason="this is what it runs")
+def test_all_that_with_twice_the_pixels() -> None:
+    """Kivy reads the density once."""
+    layout = test_no_text_is_clipped_and_buttons_are_large_enough.__name__
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-k", f"{layout} and light", __file__],
+        env={**os.environ, "KIVY_METRICS_DENSITY": "2"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert " 8 passed" in done.stdout or "\n8 passed" in done.stdout
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
