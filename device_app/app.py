@@ -78,6 +78,7 @@ class PocketRecApp(App):
     """
 
     title = "PocketRec"
+    icon = str(Path(__file__).with_name("icon.png"))
     theme = ObjectProperty(None)
     page = StringProperty("for_you")
     wide = BooleanProperty(False)

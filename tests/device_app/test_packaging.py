@@ -157,6 +157,11 @@ def test_the_app_asks_for_no_permission_and_is_not_backed_up(spec: ConfigParser)
     assert "onnxruntime-android:" in spec["app"]["android.gradle_dependencies"]
 
 
+def test_its_icon_is_staged(spec: ConfigParser, staged: Path) -> None:
+    for name in ("icon.filename", "presplash.filename"):
+        assert (staged / spec["app"][name]).is_file()
+
+
 def test_the_recipes_are_those_of_the_version_that_builds(spec: ConfigParser) -> None:
     numbers = [int(part) for part in spec["app"]["p4a.branch"].removeprefix("v").split(".")]
     assert Recipes.read().source == f"python-for-android {'.'.join(map(str, numbers))}"

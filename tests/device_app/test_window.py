@@ -291,6 +291,12 @@ def test_long_titles_take_two_lines_and_end_in_an_ellipsis(start: Start) -> None
     assert 30 < len(cut) < len(long)
 
 
+def test_the_window_has_an_icon_of_its_own(start: Start) -> None:
+    driver = start()
+    assert Path(driver.app.get_application_icon()).name == "icon.png"
+    assert Path(driver.app.get_application_icon()).is_file()
+
+
 def test_the_first_frame_comes_before_the_model(start: Start) -> None:
     driver = start()
     assert driver.app._session is None
