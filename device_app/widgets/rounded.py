@@ -22,17 +22,20 @@ def _picture(radius: int, fill: Colour, edge: Colour, thick: int) -> Texture:
         radius: of a corner, in pixels.
         thick: of the edge, in pixels.
     """
-    away = [radius - place - 0.5 for place in range(radius)]
-    away += [0.0, 0.0, *reversed(away)]
-    pixels = bytearray()
+    # A quarter is enough: the rest is its mirror image.
+    away = [*(radius - place - 0.5 for place in range(radius)), 0.0]
+    rows = []
     for y in away:
+        row = []
         for x in away:
             inside = radius + 0.5 - (x * x + y * y) ** 0.5 if radius else 1
             ground = min(max(inside - thick, 0), 1)
             mixed = [e + (f - e) * ground for f, e in zip(fill, edge, strict=True)]
             mixed[3] *= min(max(inside, 0), 1)
-            pixels += bytes(round(255 * share) for share in mixed)
-    texture = Texture.create(size=(len(away), len(away)), colorfmt="rgba")
+            row.append(bytes(round(255 * share) for share in mixed))
+        rows.append(b"".join([*row, *reversed(row)]))
+    pixels, side = b"".join([*rows, *reversed(rows)]), 2 * len(away)
+    texture = Texture.create(size=(side, side), colorfmt="rgba")
     texture.mag_filter = texture.min_filter = "linear"
     texture.wrap = "clamp_to_edge"
     texture.blit_buffer(pixels, colorfmt="rgba", bufferfmt="ubyte")
