@@ -14,6 +14,15 @@ Colour = tuple[float, float, float, float]
 WHITE: Colour = (1, 1, 1, 1)
 
 
+def texture_of(width: int, height: int, pixels: bytes) -> Texture:
+    """A texture of RGBA bytes, rows from the bottom."""
+    texture = Texture.create(size=(width, height), colorfmt="rgba")
+    texture.mag_filter = texture.min_filter = "linear"
+    texture.wrap = "clamp_to_edge"
+    texture.blit_buffer(pixels, colorfmt="rgba", bufferfmt="ubyte")
+    return texture
+
+
 @cache
 def _picture(radius: int, fill: Colour, edge: Colour, thick: int) -> Texture:
     """Four corners and two pixels between them, the outline one pixel soft.
@@ -34,12 +43,8 @@ def _picture(radius: int, fill: Colour, edge: Colour, thick: int) -> Texture:
             mixed[3] *= min(max(inside, 0), 1)
             row.append(bytes(round(255 * share) for share in mixed))
         rows.append(b"".join([*row, *reversed(row)]))
-    pixels, side = b"".join([*rows, *reversed(rows)]), 2 * len(away)
-    texture = Texture.create(size=(side, side), colorfmt="rgba")
-    texture.mag_filter = texture.min_filter = "linear"
-    texture.wrap = "clamp_to_edge"
-    texture.blit_buffer(pixels, colorfmt="rgba", bufferfmt="ubyte")
-    return texture
+    side = 2 * len(away)
+    return texture_of(side, side, b"".join([*rows, *reversed(rows)]))
 
 
 class Rounded(BorderImage):

@@ -8,6 +8,7 @@ from kivy.properties import NumericProperty, ObjectProperty, StringProperty
 from kivy.uix.label import Label
 
 from device_app.presentation import tint
+from device_app.widgets.rounded import texture_of
 
 TINTS = (
     ("#1f3b73", "#5b8def"),
@@ -50,12 +51,8 @@ def tile_texture(index: int, width: int, height: int, radius: int) -> Texture:
         *(np.maximum(radius - np.minimum(at, end - at), 0) for at, end in ((x, width), (y, height)))
     )
     cover = 255 * np.clip(radius - beyond + 0.5, 0, 1)[..., None]
-    texture = Texture.create(size=(width, height), colorfmt="rgba")
-    texture.mag_filter = texture.min_filter = "linear"
-    texture.wrap = "clamp_to_edge"
     pixels = np.concatenate([colours, cover], axis=2).astype(np.uint8)
-    texture.blit_buffer(pixels.tobytes(), colorfmt="rgba", bufferfmt="ubyte")
-    return texture
+    return texture_of(width, height, pixels.tobytes())
 
 
 class Tile(Label):
