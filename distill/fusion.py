@@ -27,7 +27,7 @@ WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5)
 COLD_SUPPORTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0)
 """Of what speaks for a known item on average."""
-WARM_LOSS = 0.015
+WARM_LOSS = 0.02
 WITHIN = 10
 """Ranks that NDCG looks at."""
 

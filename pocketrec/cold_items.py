@@ -15,7 +15,8 @@ from pocketrec.ranker import Ranker, top_k
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-NEIGHBOURS = 20
+NEIGHBOURS = 30
+"""That speak for a new item: fewer find it for too few histories, and put it too high there (docs/bundle.md)."""
 IMPUTED_AT_ONCE = 64
 
 
@@ -68,7 +69,7 @@ def impute(
 ) -> tuple[Int64, Int64, Float32]:
     """Table entries for items that nobody has chosen yet, from their content.
 
-    A new item is spoken for by its ``k`` nearest known items, in proportion to cosine ** 4 (cosines below 0 count as
+    A new item is spoken for by its ``k`` nearest known items, in proportion to cosine ** 2 (cosines below 0 count as
     0), and its weights add up to ``support``: about what speaks for a known item.
 
     Args:
@@ -101,5 +102,5 @@ def imputed(cosines: Float32, support: float, k: int = NEIGHBOURS) -> tuple[Int6
     """What `impute` gives one new item with ``cosines`` float32 [N] to the known items: those and their weights."""
     nearest = top_k(cosines, k, np.empty(0, dtype=np.int64))
     nearest = nearest[cosines[nearest] > 0]
-    shares = (cosines[nearest] / cosines[nearest[:1]]) ** 4
+    shares = (cosines[nearest] / cosines[nearest[:1]]) ** 2
     return nearest, shares * (support / shares.sum()) if len(nearest) else shares

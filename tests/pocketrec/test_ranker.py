@@ -242,12 +242,12 @@ def test_imputed_entries_by_hand():
     known = np.array([[1, 0], [0.6, 0.8], [-1, 0], [0.8, -0.6]], dtype=np.float32)
     new = np.array([[1, 0], [0, -1]], dtype=np.float32)
     sources, targets, weights = impute(new, known, support=3.0, k=3)
-    # Cosines 1, .6, -1, .8 -> fourth powers 1, .1296, 0, .4096; then 0, -.8, 0, .6: one neighbour takes all.
+    # Cosines 1, .6, -1, .8 -> squares 1, .36, 0, .64; then 0, -.8, 0, .6: one neighbour takes all.
     assert sources.dtype == targets.dtype == np.int64
     assert weights.dtype == np.float32
     assert sources.tolist() == [0, 3, 1, 3]
     assert targets.tolist() == [0, 0, 0, 1]
-    assert weights == pytest.approx([3 / 1.5392, 0.4096 * 3 / 1.5392, 0.1296 * 3 / 1.5392, 3])
+    assert weights == pytest.approx([1.5, 0.64 * 1.5, 0.36 * 1.5, 3])
 
 
 def test_many_items_are_imputed_as_one_is():
