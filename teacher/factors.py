@@ -90,10 +90,10 @@ class LowRank:
 def choose_factors(
     factors: Factors, model: Scorer, decay: float, cases: Cases, seed: int
 ) -> tuple[Factors, Verdict]:
-    """The factors, or none of them (float32 [N, 0]), and why.
+    """The factors, or none of them (float32 [N, 0]) where no sequence model need try them, and why.
 
-    They are used where they know something that ``model``, the closed form, does not: where adding what they say to its
-    scores is a gain above zero by a paired bootstrap on the validation ``cases``. Where that was none
+    They are worth a try where they know something that ``model``, the closed form, does not: where adding what they say to
+    its scores is a gain above zero by a paired bootstrap on the validation ``cases``. Where that was none
     they helped no sequence model beyond chance, and items that nobody chose, which have none, are harder to find with them
     (docs/transfer.md).
     """

@@ -116,9 +116,11 @@ def _choose(
         tuning,
         seed,
     )
-    features = side_by_side(vectors, factors)
     bases = readings.bases(reading.used)
-    starts = choose_starts(run, recipe.sequence, base.sequence, features, bases, tuning, report)
+    starts = choose_starts(
+        run, recipe.sequence, base.sequence, vectors, factors, bases, tuning, report
+    )
+    beside = starts.beside or low_rank
     fusion = choose_fusion(starts.scorer, closed.text_model, counts, tuning, seed)
     teacher, popular = with_popularity(fusion.scorer, counts, tuning, seed)
     judged = [
@@ -126,7 +128,7 @@ def _choose(
         closed.text,
         closed.blend,
         closed.lift,
-        low_rank,
+        beside,
         starts.verdict,
         fusion.verdict,
         popular,
@@ -146,7 +148,7 @@ def _choose(
             ranks[stage] = rank_targets(scorer.scores, split.test)
             advance(len(ranks))
     np.savez_compressed(folder / "ranks.npz", **ranks)  # type: ignore[arg-type]
-    _save(folder, split, vectors, factors, starts.scorer, closed.models, recipe, counts)
+    _save(folder, split, vectors, starts.factors, starts.scorer, closed.models, recipe, counts)
     starts.save(folder)
     ndcg = {stage: float(metrics.ndcg_at(rank, 10).mean()) for stage, rank in ranks.items()}
     peer = closed.settings[closed.best_peer].describe()
@@ -159,7 +161,7 @@ def _choose(
         "source_domains": base.domains
         if reads_with_adapter(reading.used) or starts.verdict.used != SCRATCH
         else [],
-        "factors": {**low_rank.as_dict(), "width": factors.shape[1]},
+        "factors": {**beside.as_dict(), "width": starts.factors.shape[1]},
         "fusion": fusion.verdict.as_dict(),
         "popularity": popular.as_dict(),
         "sequence_weight": fusion.weight,

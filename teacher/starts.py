@@ -1,4 +1,4 @@
-"""The sequence models of a run: from scratch and from the base teacher in the same time, and the guard between them."""
+"""The sequence models of a run: from texts alone or with factors, from scratch or from the base teacher, and the guard."""
 
 import math
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from pocketrec.artefact import side_by_side
 from pocketrec.run import Report, Run
 from pocketrec.splits import Cases, Split
 from teacher.base import BaseTeacher
@@ -27,6 +28,7 @@ from training.sequences import window_length
 Vectors = npt.NDArray[np.float32]
 
 SCRATCH, TRANSFER, BOTH = "scratch", "transfer", "both starts"
+NO_FACTORS, FACTORS = "no factors", "factors beside texts"
 HELD_OUT = "the held-out one"
 
 
@@ -39,6 +41,8 @@ class Starts:
         length: most history items that they read.
         id_rate: how many times as fast as the rest they learn IDs.
         id_rates: validation NDCG@10 from scratch with each rate that was tried.
+        factors: what they read of items beside their texts; float32 [N, f], f is 0 for nothing.
+        beside: the guard's verdict of these, None where there was nothing to try.
         verdict: the guard's, of starts or both together.
         scorer: of what is used.
     """
@@ -47,6 +51,8 @@ class Starts:
     length: int
     id_rate: float
     id_rates: dict[float, float]
+    factors: Vectors
+    beside: Verdict | None
     verdict: Verdict
     scorer: SequenceScorer
 
@@ -72,16 +78,18 @@ def choose_starts(
     run: Run,
     recipe: SequenceRecipe,
     base: BaseTeacher | None,
-    features: Vectors,
+    vectors: Vectors,
+    factors: Vectors,
     bases: list[Vectors],
     tuning: Cases,
     report: Report,
 ) -> Starts:
-    """Train from scratch at each rate that IDs may learn at, then from ``base`` at the better; the guard says what is used.
+    """Train from scratch at each rate that IDs may learn at, with factors and from ``base`` at the better; the guard judges.
 
     Args:
-        features: what items are read from; float32 [N, F].
-        bases: where texts lie among these, see ``BaseTeacher.start``.
+        vectors: what items are read from, float32 [N, v].
+        factors: what is tried beside them, float32 [N, f], f is 0 for nothing.
+        bases: where texts lie among the vectors, see ``BaseTeacher.start``.
         tuning: validation cases for the guard.
     """
     split, seed = run.split, run.settings.seed
@@ -89,25 +97,34 @@ def choose_starts(
     length = window_length(sequences, recipe.longest)
     thinned = for_density(recipe, sequences)
     seconds = run.share("teacher")
-    each = seconds and seconds / (len(thinned.tried_rates) + (base is not None))
+    tries = len(thinned.tried_rates) + bool(factors.shape[1]) + (base is not None)
+    each = seconds and seconds / tries
 
-    def trained(start: str, id_rate: float) -> tuple[SequenceModel, Trained]:
-        model = _model(run, thinned, features, length, id_rate)
+    def trained(start: str, id_rate: float, factors: Vectors) -> tuple[SequenceModel, Trained]:
+        model = _model(run, thinned, side_by_side(vectors, factors), length, id_rate)
         if start == TRANSFER and base:
             base.start(model, *bases)
         return model, _train(run, thinned, split, model, start, each, None, report)
 
-    from_scratch = {rate: trained(SCRATCH, rate) for rate in thinned.tried_rates}
+    none, beside = factors[:, :0], None
+    from_scratch = {rate: trained(SCRATCH, rate, none) for rate in thinned.tried_rates}
     reached = {rate: done.validation for rate, (_, done) in from_scratch.items()}
     id_rate = max(reached, key=lambda rate: reached[rate])
     fitted = {SCRATCH: from_scratch[id_rate]}
+    if factors.shape[1]:
+        both = {NO_FACTORS: fitted[SCRATCH], FACTORS: trained(SCRATCH, id_rate, factors)}
+        ways = {name: SequenceScorer(model).logits for name, (model, _) in both.items()}
+        beside = guard(ways, NO_FACTORS, tuning, seed)
+        fitted[SCRATCH] = both[beside.used]
+        factors = factors if beside.used == FACTORS else none
     if base:
-        fitted[TRANSFER] = trained(TRANSFER, id_rate)
+        fitted[TRANSFER] = trained(TRANSFER, id_rate, factors)
     scorers = {start: SequenceScorer(model) for start, (model, _) in fitted.items()}
     if len(fitted) > 1:
         scorers[BOTH] = SequenceScorer(*(model for model, _ in fitted.values()))
     verdict = guard({n: scorer.logits for n, scorer in scorers.items()}, SCRATCH, tuning, seed)
-    return Starts(fitted, length, id_rate, reached, verdict, scorers[verdict.used])
+    scorer = scorers[verdict.used]
+    return Starts(fitted, length, id_rate, reached, factors, beside, verdict, scorer)
 
 
 def go_on(

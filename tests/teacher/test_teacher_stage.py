@@ -73,7 +73,8 @@ def test_factors_that_help_reach_the_sequence_models(
     verdict = Verdict("half factors", "no factors", {}, {"half factors": (0.1, 0.05, 0.15)})
     monkeypatch.setattr(stage, "choose_factors", lambda factors, *others: (factors, verdict))
     run, report = teach(tmp_path, monkeypatch)
-    assert "half factors used" in report.lines[1]
+    assert "factors beside texts used" in report.lines[1]
+    assert run.facts("teacher/holdout")["factors"]["used"] == "factors beside texts"
     assert run.facts("teacher/holdout")["factors"]["width"] == 64
     held, final = (artefact(run, name).factors for name in ("holdout", "final"))
     assert held.shape == final.shape == (ITEMS, 64)
@@ -83,6 +84,24 @@ def test_factors_that_help_reach_the_sequence_models(
     assert (held * final)[chosen].sum() > 0.9 * np.linalg.norm(held) * np.linalg.norm(final[chosen])
     start = run.folder / "teacher/holdout/sequence-scratch.safetensors"
     assert load_file(start)["project.weight"].shape == (16, 32 + 64)
+
+
+def test_factors_that_help_no_sequence_model_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever they would add to the closed form."""
+
+    def keeps(ways: dict[str, Any], without: str, cases: Cases, seed: int) -> Verdict:
+        return Verdict(without, without, {}, {way: (0.0, -0.1, 0.1) for way in ways})
+
+    verdict = Verdict("half factors", "no factors", {}, {"half factors": (0.1, 0.05, 0.15)})
+    monkeypatch.setattr(stage, "choose_factors", lambda factors, *others: (factors, verdict))
+    monkeypatch.setattr(starts, "guard", keeps)
+    run, report = teach(tmp_path, monkeypatch)
+    assert "no factors kept" in report.lines[1]
+    assert run.facts("teacher/holdout")["factors"]["width"] == 0
+    made = artefact(run, "holdout")
+    np.testing.assert_array_equal(made.features, made.item_vectors)
 
 
 def test_factors_that_do_not_help_are_left_out(
