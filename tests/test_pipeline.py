@@ -272,7 +272,7 @@ def test_without_a_teacher_the_student_has_as_long_and_starts_anew(
 
     monkeypatch.setattr(distill.stage, "train_sequence_encoder", spy)
     build(Run.open(tmp_path / "run", built.data, minutes=0.05, recipe=built.recipe))
-    (_, starts_there, taught), (is_taught, starts_too, alone), _ = given
+    (_, starts_there, taught), *_, (is_taught, starts_too, alone), _ = given
     assert starts_there
     assert not is_taught
     assert not starts_too

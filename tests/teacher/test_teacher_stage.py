@@ -92,7 +92,7 @@ def test_factors_that_help_no_sequence_model_are_left_out(
     """Whatever they would add to the closed form."""
 
     def keeps(ways: dict[str, Any], without: str, cases: Cases, seed: int) -> Verdict:
-        return Verdict(without, without, {}, {way: (0.0, -0.1, 0.1) for way in ways})
+        return Verdict(without, without, {}, dict.fromkeys(ways, (0.0, -0.1, 0.1)))
 
     verdict = Verdict("half factors", "no factors", {}, {"half factors": (0.1, 0.05, 0.15)})
     monkeypatch.setattr(stage, "choose_factors", lambda factors, *others: (factors, verdict))
