@@ -9,6 +9,7 @@ from tiny_bundle import write_sequence_encoder
 from tiny_data import unit_rows
 
 from export.scorer import write_scorer
+from pocketrec import item_vectors as module
 from pocketrec.engine import OnnxEngine
 from pocketrec.errors import BundleError
 from pocketrec.item_vectors import SCORER_INPUTS, FloatVectors, Int8Vectors, _digits
@@ -50,7 +51,11 @@ def test_digits_by_hand():
     assert (weights.tolist(), zero.tolist()) == ([[128.0, 1.0]], [8192.0])
 
 
-def test_products_are_those_of_the_vectors_that_the_levels_stand_for(scorer):
+@pytest.mark.parametrize("one_by_one", [1, ITEMS + 1])
+def test_products_are_those_of_the_vectors_that_the_levels_stand_for(
+    scorer, monkeypatch, one_by_one
+):
+    monkeypatch.setattr(module, "ONE_BY_ONE", one_by_one)
     vectors = int8_of(unit_rows((ITEMS, 16)), scorer)
     stood_for = vectors.rows(np.arange(ITEMS))
     for seed in range(20):
