@@ -104,8 +104,9 @@ class Int8Vectors:
         return products
 
     def _run(self, digits: UInt8, weights: Float32, zero: Float32) -> Float32:
-        inputs = {"user": digits, "digits": weights, "zero": zero}
-        products: Float32 = self._scorer.run({**inputs, **self._items})
+        products: Float32 = self._scorer.run(
+            {"user": digits, "digits": weights, "zero": zero, **self._items}
+        )
         if products.shape != (len(self),) or products.dtype != np.float32:
             raise BundleError(
                 f"{self._scorer.name}: output {SCORER_OUTPUT!r}: expected float32 [{len(self)}], "
