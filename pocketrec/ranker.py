@@ -298,9 +298,8 @@ def top_k(scores: Float32, k: int, excluded: Int64) -> Int64:
     maxima = scores
     if len(scores) // TOP_BLOCK >= k:
         whole = len(scores) // TOP_BLOCK * TOP_BLOCK
-        maxima = (
-            scores[:whole].reshape(TOP_BLOCK, -1).max(axis=0)
-        )  # items far apart: whole rows at once
+        # A block's items stand far apart, so that rows of maxima are found at once and not one by one.
+        maxima = scores[:whole].reshape(TOP_BLOCK, -1).max(axis=0)
     least = np.partition(maxima, len(maxima) - k)[len(maxima) - k]
     reached = np.flatnonzero(scores >= least)
     return reached[np.argsort(-scores[reached], kind="stable")[:k]]
