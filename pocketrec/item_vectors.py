@@ -38,7 +38,7 @@ class ItemVectors(Protocol):
         """Every item's dot product with ``user`` float32 [d], in the calling thread alone; float32 [N], the caller's own.
 
         Args:
-            digits: how finely ``user`` may be read: 2 as good as exactly, 1 four times as fast in a large catalogue.
+            digits: how finely ``user`` may be read: 2 as good as exactly, 1 twice as fast in a large catalogue.
         """
         ...
 
