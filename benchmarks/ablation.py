@@ -33,13 +33,13 @@ NONE = "none"
 LOSSES = ("cross_entropy", "logit", "ranking", "embedding", "relation")
 WAYS: dict[str, tuple[float, ...]] = {
     NONE: (1, 0, 0, 0, 0),
-    "logits": (0.2, 0.8, 0, 0, 0),
+    "logits": (0.5, 0.5, 0, 0, 0),
     "ranking": (0.2, 0, 0.8, 0, 0),
     "embeddings": (1, 0, 0, 1, 0),
     "relations": (1, 0, 0, 0, 10),
-    "logits, ranking": (0.2, 0.8, 0.2, 0, 0),
-    "logits, relations": (0.2, 0.8, 0, 0, 10),
-    "logits, embeddings": (0.2, 0.8, 0, 1, 0),
+    "logits, ranking": (0.5, 0.5, 0.2, 0, 0),
+    "logits, relations": (0.5, 0.5, 0, 0, 10),
+    "logits, embeddings": (0.5, 0.5, 0, 1, 0),
 }
 """Weights of ``LOSSES``."""
 USERS = 2000

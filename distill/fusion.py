@@ -1,5 +1,6 @@
 """How the student's scorers are added: decay and weights chosen on validation."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +25,9 @@ TUNE_SCORES, WEIGH_SCORES = 100_000_000, 400_000_000
 the first ten, a weight that some thousand users choose is far off. All users of most catalogues."""
 DECAYS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6)
 WEIGHTS = tuple(round(0.1 * step, 1) for step in range(11))
+SPARED = 0.25
+"""Standard errors of validation NDCG@10 that weigh nothing against less of the sequence encoder: its training ends where
+validation is best, so validation flatters it."""
 POPULARITY_WEIGHTS = (0.0, 0.1, 0.2, 0.3, 0.5)
 COLD_SUPPORTS = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0)
 """Of what speaks for a known item on average."""
@@ -84,7 +88,11 @@ def choose_settings(
     decays: Sequence[float] = DECAYS,
     batch: int = 256,
 ) -> tuple[RankerSettings, float]:
-    """The decay, one of ``decays``, and weight (weights sum to 1, popularity has none) with the best NDCG@10 on ``cases``, and that NDCG@10."""
+    """Decay, one of ``decays``, and weight (weights sum to 1, popularity has none), and the best NDCG@10 on ``cases``.
+
+    The decay is that of the best. Of the weights under it the smallest is taken that is within ``SPARED`` standard errors of
+    the best (after the rule of one standard error, Breiman et al. 1984).
+    """
     scorer = StudentScorer(torch.from_numpy(vectors), encoder, length)
     nobody = np.zeros(len(vectors), dtype=np.float32)
     readers = {
@@ -110,13 +118,13 @@ def choose_settings(
                     standardize(row, 1.0)
             found = metrics.mixed_ranks(sequence, evidence, shares, targets, histories, WITHIN)
             ranks[decay].append(found)
-    ndcg = np.stack(
-        [metrics.ndcg_at(np.concatenate(r, axis=1), WITHIN).mean(axis=1) for r in ranks.values()]
-    )
-    row, column = np.unravel_index(ndcg.argmax(), ndcg.shape)
-    weight = WEIGHTS[column]
-    chosen = RankerSettings(length, weight, round(1 - weight, 1), decays[row])
-    return chosen, float(ndcg[row, column])
+    ndcg = np.stack([metrics.ndcg_at(np.concatenate(r, axis=1), WITHIN) for r in ranks.values()])
+    means = ndcg.mean(axis=2)
+    row, column = np.unravel_index(means.argmax(), means.shape)
+    best = float(means[row, column])
+    error = float(ndcg[row, column].std()) / math.sqrt(len(cases))
+    weight = WEIGHTS[int(np.argmax(means[row] >= best - SPARED * error))]
+    return RankerSettings(length, weight, round(1 - weight, 1), decays[row]), best
 
 
 def choose_popularity(

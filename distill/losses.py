@@ -1,4 +1,4 @@
-"""What a student can be taught with: the data's next item, and four ways to read the teacher.
+"""Ways to read the teacher beside its logits, which are a part of the loss of the next item (``training.next_item``).
 
 Each loss is a mean, so that their weights compare across batch sizes. Rows are places to predict, columns items.
 """
@@ -6,19 +6,6 @@ Each loss is a mean, so that their weights compare across batch sizes. Rows are 
 import torch
 from torch import Tensor
 from torch.nn import functional
-
-
-def logit_distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """T^2 KL(teacher / T || student / T), averaged over rows (Hinton et al. 2015, arXiv:1503.02531).
-
-    Args:
-        student, teacher: logits float32 [P, M] over the same items.
-        temperature: above 1 it spreads the teacher's mass over more items; the factor T^2 keeps gradients comparable.
-    """
-    # Both as logarithms: x log x of a probability takes a sixth of a step on a CPU.
-    target, found = ((logits / temperature).log_softmax(dim=-1) for logits in (teacher, student))
-    kl = functional.kl_div(found, target, reduction="batchmean", log_target=True)
-    return kl * temperature**2
 
 
 def ranking_distillation(

@@ -33,14 +33,15 @@ class StudentRecipe(BaseModel):
     """How many times as fast as the rest the ID residual learns; as in the teacher when not given."""
     temperature: PositiveFloat = 15.0
     """Start of the learned temperature that multiplies cosine logits."""
-    cross_entropy: float = Field(1.0, ge=0)
-    """Weight of the chosen item's cross-entropy beside the four that follow, which bring nothing on top of the teacher's
-    item vectors and its table (docs/transfer.md)."""
-    logit_distillation: float = Field(0.0, ge=0)
+    cross_entropy: float = Field(0.5, ge=0)
+    """Weight of the item that was chosen in the loss of the next item, beside ``logit_distillation``, that of the teacher's
+    logits (``training.next_item``); the other three bring nothing on top (docs/transfer.md)."""
+    logit_distillation: float = Field(0.5, ge=0)
     ranking_distillation: float = Field(0.0, ge=0)
     embedding_distillation: float = Field(0.0, ge=0)
     relation_distillation: float = Field(0.0, ge=0)
     distillation_temperature: PositiveFloat = 1.0
+    """Divides the teacher's logits before their softmax."""
     ranked_items: PositiveInt = 10
     """Items of the teacher's list that ranking distillation looks at."""
     compared_items: PositiveInt = 512

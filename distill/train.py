@@ -9,12 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from distill.losses import (
-    embedding_distillation,
-    logit_distillation,
-    ranking_distillation,
-    relation_distillation,
-)
+from distill.losses import embedding_distillation, ranking_distillation, relation_distillation
 from distill.recipe import StudentRecipe
 from distill.student import ItemTable, SequenceEncoder
 from pocketrec import metrics
@@ -23,13 +18,13 @@ from pocketrec.evaluation import rank_targets
 from pocketrec.splits import Cases, Indices, interaction_counts
 from training.averaging import AveragedWeights
 from training.dropout import set_dropout
-from training.next_item import chosen_often, compare
+from training.next_item import Taught, chosen_often, compare
 from training.schedule import Course
 from training.sequences import PAD, batches, trimmed
 
 
 class Teacher:
-    """The teacher's logits, recomputed from its artefact for any training place and any items."""
+    """The factors of the teacher's logits, from its artefact: ``items``, float32 [N, v], and users at any training place."""
 
     def __init__(self, artefact: TeacherArtefact) -> None:
         self.items = torch.from_numpy(artefact.projected)
@@ -37,21 +32,15 @@ class Teacher:
         lengths = (artefact.windows != PAD).sum(axis=1)
         self.starts = torch.from_numpy(np.concatenate([[0], np.cumsum(lengths)]))
 
-    def logits(self, rows: Tensor, places: Tensor, items: Tensor | None) -> Tensor:
-        """Logits for the marked places of windows ``rows``.
+    def users(self, rows: Tensor, places: Tensor) -> Tensor:
+        """The teacher's user vectors at the marked places of windows ``rows``, temperature included; float32 [P, v].
 
         Args:
             rows: int64 [B].
             places: bool [B, L], filled places of these windows.
-            items: int64 [M], or None for the whole catalogue.
-
-        Returns:
-            float32 [P, N] or [P, M], one row a marked place.
         """
         offsets = torch.arange(places.shape[1]).expand_as(places)
-        states = (self.starts[rows].unsqueeze(1) + offsets)[places]
-        vectors = self.items if items is None else self.items[items]
-        return self.states[states].float() @ vectors.T
+        return self.states[(self.starts[rows].unsqueeze(1) + offsets)[places]].float()
 
 
 @dataclass(frozen=True)
@@ -167,29 +156,25 @@ def _loss(
     comparison = compare(batch, catalogue, recipe.negatives, recipe.exact_windows, often)
     vectors = table(comparison.items)
     users = encoder(vectors[comparison.windows[:, :-1].clamp(min=0)])[comparison.predicted]
-    hard = comparison.loss(users, vectors)
     if teacher is None:
-        return hard
-    parts = [recipe.cross_entropy * hard]
-    if recipe.logit_distillation or recipe.ranking_distillation:
-        # Of all items at hand, the windows' too: what the teacher thinks likely is seldom among random ones.
-        known = users @ vectors.T
-        soft = teacher.logits(torch.from_numpy(rows), comparison.predicted, comparison.items)
-        if weight := recipe.logit_distillation:
-            kept = logit_distillation(known, soft, recipe.distillation_temperature)
-            parts.append(weight * kept)
-        if weight := recipe.ranking_distillation:
-            best = min(recipe.ranked_items, max(1, known.shape[1] // 2))
-            parts.append(weight * ranking_distillation(known, soft, best))
+        return comparison.loss(users, vectors)
+    parts = []
+    known = teacher.items if comparison.items is None else teacher.items[comparison.items]
+    said = teacher.users(torch.from_numpy(rows), comparison.predicted)
+    soft = recipe.logit_distillation
+    if weight := recipe.cross_entropy + soft:
+        taught = Taught(said / recipe.distillation_temperature, known, soft / weight)
+        parts.append(weight * comparison.loss(users, vectors, taught if soft else None))
+    if weight := recipe.ranking_distillation:
+        best = min(recipe.ranked_items, max(1, len(vectors) // 2))
+        parts.append(weight * ranking_distillation(users @ vectors.T, said @ known.T, best))
     if recipe.embedding_distillation or recipe.relation_distillation:
         some = torch.randperm(len(vectors))[: recipe.compared_items]
-        items = comparison.items
-        taught = teacher.items[some if items is None else items[some]]
         if bridge is not None:
-            found_there = embedding_distillation(bridge(vectors[some]), taught)
+            found_there = embedding_distillation(bridge(vectors[some]), known[some])
             parts.append(recipe.embedding_distillation * found_there)
         if weight := recipe.relation_distillation:
-            parts.append(weight * relation_distillation(vectors[some], taught))
+            parts.append(weight * relation_distillation(vectors[some], known[some]))
     return torch.stack(parts).sum()
 
 

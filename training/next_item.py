@@ -14,6 +14,24 @@ from torch.autograd.function import once_differentiable
 from pocketrec.splits import Indices
 from training.sequences import PAD, renumbered
 
+BARRED = -1e9
+"""Logit of what is no wrong answer: finite, for a teacher's probability of 0 is multiplied with it."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What a teacher thinks of the same places, as the factors of its logits.
+
+    Attributes:
+        users: float32 [P, v], divided by the distillation temperature.
+        vectors: float32 [R, v], of the items of the comparison.
+        share: how much of the right answer is the teacher's opinion; the rest is the item that was chosen.
+    """
+
+    users: Tensor
+    vectors: Tensor
+    share: float
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -33,11 +51,13 @@ class Comparison:
     others: Tensor
     weights: Tensor
 
-    def loss(self, users: Tensor, vectors: Tensor) -> Tensor:
-        """Mean cross-entropy of the predicted items.
+    def loss(self, users: Tensor, vectors: Tensor, taught: Taught | None = None) -> Tensor:
+        """Mean cross-entropy of the predicted items, or of these and what a teacher thinks of all that are compared.
 
         The other items of a window are no wrong answers to it: those before are never recommended again, those after are
-        right ones too.
+        right ones too. A teacher's logits count as the student's do, so that both sums over a sample estimate those over
+        the catalogue. This is logit distillation (Hinton et al. 2015, arXiv:1503.02531), but for the teacher's own
+        entropy, which no weight changes, and with the temperature on the teacher's side alone: a student has its own.
 
         Args:
             users: float32 [P, d], one for each predicted place, temperature included.
@@ -50,10 +70,14 @@ class Comparison:
         rows, _ = filled.nonzero(as_tuple=True)
         held[rows, self.windows[filled]] = True
         window, _ = self.predicted.nonzero(as_tuple=True)
-        stands_for = self.weights.masked_fill(held[:, self.others], -torch.inf)
-        targets, others = vectors[self.windows[self.predicted]], vectors[self.others]
+        stands_for = self.weights.masked_fill(held[:, self.others], BARRED)[window]
+        chosen = self.windows[self.predicted]
+        soft = taught and (
+            *_logits(taught.users, taught.vectors[chosen], taught.vectors[self.others], stands_for),
+            taught.share,
+        )
         apply: Callable[..., Tensor] = _CrossEntropy.apply
-        return apply(users, targets, others, stands_for[window])
+        return apply(users, vectors[chosen], vectors[self.others], stands_for, soft)
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -65,28 +89,57 @@ class _CrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, users: Tensor, targets: Tensor, others: Tensor, stands_for: Tensor
+        ctx: Any,
+        users: Tensor,
+        targets: Tensor,
+        others: Tensor,
+        stands_for: Tensor,
+        soft: tuple[Tensor, Tensor, float] | None,
     ) -> Tensor:
-        """users and targets float32 [P, d], others float32 [C, d], stands_for float32 [P, C] -> float32 scalar."""
-        own = (users * targets).sum(dim=1, keepdim=True)
-        logits = torch.addmm(stands_for, users, others.T)
-        largest = torch.maximum(logits.amax(dim=1, keepdim=True), own)
-        odds, own_odds = logits.sub_(largest).exp_(), (own - largest).exp()
-        total = odds.sum(dim=1, keepdim=True) + own_odds
-        each = 1 / (total * len(users))
-        gradients, own_gradients = odds.mul_(each), own_odds * each - 1 / len(users)
+        """users and targets float32 [P, d], others float32 [C, d], stands_for float32 [P, C] -> float32 scalar.
+
+        ``soft`` holds a teacher's logits of targets and others, float32 [P, 1] and [P, C], which are overwritten, and its share.
+        """
+        own, logits = _logits(users, targets, others, stands_for)
+        answer = own
+        if soft is not None:
+            *said, share = soft
+            own_likely, likely, _ = _softmax(*said)
+            expected = own_likely * own + torch.einsum("pc,pc->p", likely, logits).unsqueeze(1)
+            answer = own.lerp(expected, share)
+        own_gradients, gradients, log_total = _softmax(own, logits)
+        if soft is None:
+            own_gradients -= 1
+        else:
+            own_gradients -= 1 - share + share * own_likely
+            gradients.sub_(likely, alpha=share)
         ctx.save_for_backward(
-            gradients @ others + own_gradients * targets,
-            own_gradients * users,
-            gradients.T @ users,
+            (gradients @ others + own_gradients * targets) / len(users),
+            own_gradients * users / len(users),
+            gradients.T @ users / len(users),
         )
-        return (total.log() + largest - own).mean()
+        return (log_total - answer).mean()
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         users, targets, others = (scale * found for found in ctx.saved_tensors)
-        return users, targets, others, None
+        return users, targets, others, None, None
+
+
+def _logits(
+    users: Tensor, targets: Tensor, others: Tensor, stands_for: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Logits of the targets, float32 [P, 1], and of the others with what each stands for, float32 [P, C]."""
+    return (users * targets).sum(dim=1, keepdim=True), torch.addmm(stands_for, users, others.T)
+
+
+def _softmax(own: Tensor, logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Probabilities of the targets and, in place of ``logits``, of the others, and the logarithm of their total, float32 [P, 1]."""
+    largest = torch.maximum(logits.amax(dim=1, keepdim=True), own)
+    own_odds, odds = (own - largest).exp(), logits.sub_(largest).exp_()
+    total = odds.sum(dim=1, keepdim=True) + own_odds
+    return own_odds / total, odds.mul_(1 / total), total.log() + largest
 
 
 def chosen_often(counts: npt.NDArray[np.float32], negatives: int) -> Indices:

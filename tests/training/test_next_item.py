@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from training.next_item import Comparison, chosen_often, compare
+from training.next_item import Comparison, Taught, chosen_often, compare
 from training.sequences import PAD
 
 WINDOWS = np.array([[3, 7, 1, 9], [5, 2, PAD, PAD], [8, PAD, PAD, PAD]])
@@ -131,26 +131,47 @@ def test_windows_may_hold_the_whole_catalogue() -> None:
 
 @pytest.mark.parametrize("exactly", [False, True])
 @pytest.mark.parametrize("temperature", [1.0, 100.0])
-def test_gradients_are_those_of_cross_entropy(exactly: bool, temperature: float) -> None:
+@pytest.mark.parametrize("share", [None, 0.0, 0.3, 1.0])
+def test_loss_and_gradients_are_those_of_cross_entropy(
+    exactly: bool, temperature: float, share: float | None
+) -> None:
     torch.manual_seed(0)
     comparison = compare(WINDOWS, catalogue=100, negatives=10, exactly=exactly, often=NONE)
     assert comparison.items is not None
     users, items = vectors(4, 0) * temperature, vectors(len(comparison.items), 1)
+    taught = (share is not None and Taught(vectors(4, 2), vectors(len(items), 3), share)) or None
     users.requires_grad_()
     items.requires_grad_()
-    (3 * comparison.loss(users, items)).backward()
-    found = users.grad, items.grad
+    loss = comparison.loss(users, items, taught)
+    (3 * loss).backward()
+    found = loss.detach(), users.grad, items.grad
     users.grad = items.grad = None
     losses, places = [], comparison.predicted.nonzero().tolist()
-    for user, (row, place) in zip(users, places, strict=True):
+    for n, (row, place) in enumerate(places):
         window = comparison.windows[row]
-        others = ~torch.isin(comparison.others, window)
-        logits = items[comparison.others] @ user + comparison.weights
-        told = torch.cat([items[window[place]] @ user[:, None], logits[others]])
-        losses.append(functional.cross_entropy(told, torch.tensor(0)))
-    (3 * torch.stack(losses).mean()).backward()
-    for gradient, expected in zip(found, (users.grad, items.grad), strict=True):
-        torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+        others = comparison.others[~torch.isin(comparison.others, window)]
+        weights = comparison.weights[~torch.isin(comparison.others, window)]
+        told = torch.cat([window[place : place + 1], others])
+        stands_for = torch.cat([torch.zeros(1), weights])
+        answer = functional.one_hot(torch.tensor(0), len(told)).float()
+        if taught:
+            said = (taught.vectors[told] @ taught.users[n] + stands_for).softmax(dim=0)
+            answer = (1 - taught.share) * answer + taught.share * said
+        losses.append(functional.cross_entropy(items[told] @ users[n] + stands_for, answer))
+    expected = torch.stack(losses).mean()
+    (3 * expected).backward()
+    for one, other in zip(found, (expected.detach(), users.grad, items.grad), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_teacher_shares_in_the_answer_by_hand() -> None:
+    # The second of two items, none of a third: the student finds both as likely, the teacher the third three times.
+    comparison = compare(np.array([[0, 1]]), catalogue=3, negatives=2, exactly=False, often=NONE)
+    users, items = torch.ones(1, 1), torch.tensor([[5.0], [0.0], [math.log(3)]])
+    taught = Taught(torch.ones(1, 1), torch.tensor([[9.0], [0.0], [math.log(3)]]), 0.5)
+    # Of 1/4 and 3/4, the answer is half the chosen item and half (1/4, 3/4): 5/8 and 3/8.
+    expected = -5 / 8 * math.log(1 / 4) - 3 / 8 * math.log(3 / 4)
+    assert comparison.loss(users, items, taught).item() == pytest.approx(expected)
 
 
 @given(
