@@ -131,6 +131,8 @@ class Catalogue:
         self._items(f"SELECT {_COLUMNS} FROM items LIMIT 1")
         # The highest position and not a count, which would read the whole of a large catalogue.
         (highest,) = self._rows("SELECT max(position) FROM items")[0]
+        if not isinstance(highest, int | None):
+            raise BundleError(_damage(path, f"position {highest!r}"))
         self._length = 0 if highest is None else highest + 1
         indexed = self._rows("SELECT 1 FROM sqlite_master WHERE name = 'items_fts'")
         self._finds_words = bool(indexed) and _has_fts5(connection)

@@ -314,6 +314,16 @@ def test_damage_is_told_or_harmless(
         return
 
 
+def test_a_position_of_another_type(path: Path, tmp_path: Path) -> None:
+    # One byte of the schema: the position is no rowid any more, and is looked for in the index of ids.
+    target = tmp_path / "catalogue.sqlite"
+    content = path.read_bytes()
+    assert content.count(b"position INTEGER PRIMARY KEY") == 1
+    target.write_bytes(content.replace(b"INTEGER PRIMARY KEY", b" NTEGER PRIMARY KEY"))
+    with pytest.raises(BundleError, match="found: position '"):
+        Catalogue.open(target)
+
+
 @pytest.mark.parametrize("value", [b"Heat", None, 7])
 def test_values_of_another_type(path: Path, tmp_path: Path, value: object) -> None:
     target = tmp_path / "catalogue.sqlite"
