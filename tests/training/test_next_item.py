@@ -139,7 +139,8 @@ def test_loss_and_gradients_are_those_of_cross_entropy(
     comparison = compare(WINDOWS, catalogue=100, negatives=10, exactly=exactly, often=NONE)
     assert comparison.items is not None
     users, items = vectors(4, 0) * temperature, vectors(len(comparison.items), 1)
-    taught = (share is not None and Taught(vectors(4, 2), vectors(len(items), 3), share)) or None
+    said = vectors(4, 2), vectors(len(items), 3)
+    taught = None if share is None else Taught(*said, share)
     users.requires_grad_()
     items.requires_grad_()
     loss = comparison.loss(users, items, taught)
@@ -155,8 +156,8 @@ def test_loss_and_gradients_are_those_of_cross_entropy(
         stands_for = torch.cat([torch.zeros(1), weights])
         answer = functional.one_hot(torch.tensor(0), len(told)).float()
         if taught:
-            said = (taught.vectors[told] @ taught.users[n] + stands_for).softmax(dim=0)
-            answer = (1 - taught.share) * answer + taught.share * said
+            likely = (taught.vectors[told] @ taught.users[n] + stands_for).softmax(dim=0)
+            answer = (1 - taught.share) * answer + taught.share * likely
         losses.append(functional.cross_entropy(items[told] @ users[n] + stands_for, answer))
     expected = torch.stack(losses).mean()
     (3 * expected).backward()
